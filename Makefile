@@ -1,0 +1,47 @@
+# One definition of every check; pre-commit and CI call these targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PYTHONHASHSEED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help study test check notebooks benchmark docs clean corpus-check
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Try: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $(READY)
+
+study: $(READY)  ## run the main job on the bundled example study (output in data/example_study/output)
+	$(BIN)/boundary-research run data/example_study/study.yaml
+
+test: $(READY)  ## package, README and notebook tests
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks -p no:cacheprovider
+
+check: $(READY)  ## formatting, lint, types, import contract
+	$(BIN)/ruff format --check boundary_research tests benchmarks
+	$(BIN)/ruff check boundary_research tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+notebooks: $(READY)  ## run every notebook again in place
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+corpus-check: $(READY)  ## counts, agreement, keyword baseline and split checks of the bundled corpus
+	$(BIN)/boundary-research corpus-check
+
+benchmark: $(READY)  ## what is claimed about accuracy and speed, each beside a peer
+	for f in benchmarks/*.py; do $(BIN)/python $$f || exit 1; done
+
+docs: $(READY)  ## build the documentation into docs/_build
+	$(BIN)/python -m sphinx -W -b html docs docs/_build
+
+clean:  ## remove what was built
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info data/example_study/output
