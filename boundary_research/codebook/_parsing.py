@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import yaml
+from boundary_research._yaml import KeyPath as _Path
+from boundary_research._yaml import YamlReader
 
-from boundary_research._checks import DataError
-
-_Path = tuple[str | int, ...]
 _ID = re.compile(r"[a-z][a-z0-9_]*")
 
 _TOP = {
@@ -68,47 +66,8 @@ _ROLES = ("exposure", "confounder", "mediator", "collider", "after_outcome")
 _TYPE_NAMES = {str: "text", list: "a list", dict: "a mapping of keys to texts", bool: "true or false"}
 
 
-class _Reader:
-    """Checks one document; every complaint names the source, the key and the line."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.lines: dict[_Path, int] = {}
-
-    def fail(self, path: _Path, problem: str) -> DataError:
-        probe = path
-        while probe and probe not in self.lines:
-            probe = probe[:-1]
-        line = self.lines.get(probe, 1)
-        key = "".join(f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
-        return DataError(f"Codebook {self.source}, line {line}, key {key or '(top)'}: {problem}")
-
-    def plain(self, node: yaml.Node, path: _Path = ()) -> Any:
-        """Turn a YAML node into plain data and note the line of each key."""
-        self.lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            result: dict[Any, Any] = {}
-            for key_node, value_node in node.value:
-                key = self.scalar(key_node)
-                self.lines[(*path, key)] = key_node.start_mark.line + 1
-                if key in result:
-                    raise self.fail((*path, key), "the key stands twice. Keep one.")
-                result[key] = self.plain(value_node, (*path, key))
-            return result
-        if isinstance(node, yaml.SequenceNode):
-            return [self.plain(child, (*path, i)) for i, child in enumerate(node.value)]
-        return self.scalar(node)
-
-    def scalar(self, node: yaml.Node) -> Any:
-        if not isinstance(node, yaml.ScalarNode):
-            raise self.fail((), f"a key on line {node.start_mark.line + 1} is not plain text.")
-        if node.tag.endswith(":int"):
-            return int(node.value)
-        if node.tag.endswith(":bool"):
-            return node.value.lower() in ("true", "yes", "on")
-        if node.tag.endswith(":null"):
-            return None
-        return node.value
+class _Reader(YamlReader):
+    """Checks one codebook."""
 
     def check_keys(self, content: Any, part: str, path: _Path) -> None:
         """Check that a mapping has the keys it needs, no others, and values of the right kind."""
@@ -220,21 +179,8 @@ def parse_codebook(text: str, *, source: str) -> dict[str, Any]:
     DataError
         Naming `source`, the line and the key.
     """
-    reader = _Reader(source)
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise DataError(
-            f"Codebook {source}, line {line}: not valid YAML ({error.problem or error.context}). "
-            f"Check indentation, quotes and colons there."
-        ) from None
-    except yaml.YAMLError:
-        raise DataError(f"Codebook {source} is not valid YAML text. Is it the right file?") from None
-    if node is None:
-        raise DataError(f"Codebook {source} holds nothing. Start from the bundled codebook.")
-    content = reader.plain(node)
+    reader = _Reader(source, "Codebook")
+    content = reader.read(text)
     reader.check_keys(content, "", ())
     for key in ("severity_levels", "reserved", "references"):
         for name, value in content.get(key, {}).items():

@@ -85,6 +85,8 @@ def render_markdown(codebook: Codebook) -> str:
         lines += ["", "Exclude:"]
         lines += [f"- {e.text}" + (f" See {e.see}." if e.see else "") for e in category.exclude]
         lines += ["", f"Neighbour rule: {category.neighbour_rule}"]
+        if category.indicators:
+            lines += ["Examples: " + "; ".join(f'"{text}"' for text in category.indicators)]
         lines += ["Severity: " + " ".join(f"{level}: {text}" for level, text in category.severity)]
         if category.always_severe:
             lines += ["Always severity 2: " + " ".join(category.always_severe)]

@@ -1,1 +1,31 @@
-"""See ARCHITECTURE.md."""
+"""Inference with model-coded data; see ARCHITECTURE.md."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "crossfit": ["augment_predictions", "crossfit_predictions"],
+        "estimators": [
+            "dsl_logit",
+            "dsl_mean",
+            "dsl_multinomial",
+            "dsl_ols",
+            "dsl_poisson",
+            "gold_only_logit",
+            "gold_only_ols",
+            "gold_only_poisson",
+            "hajek_mean",
+            "ht_mean",
+            "ppi_logit",
+            "ppi_mean",
+            "ppi_ols",
+            "rogan_gladen",
+        ],
+        "multiple_testing": ["adjust_p_values"],
+        "planning": ["plan_double_coding"],
+        "results": ["EstimationResult"],
+        "risk": ["missing_exposures", "risk_factors"],
+        "shares": ["prevalence"],
+    },
+)

@@ -1,0 +1,17 @@
+from ._checks import DataError as DataError
+from .classifier.decisions import CodedIncidents as CodedIncidents
+from .classifier.decisions import code as code
+from .classifier.default_model import default_classifier as default_classifier
+from .classifier.evaluation import crossfit as crossfit
+from .classifier.evaluation import evaluate as evaluate
+from .classifier.evidence import show_evidence as show_evidence
+from .classifier.model import NarrativeClassifier as NarrativeClassifier
+from .codebook.model import Codebook as Codebook
+from .codebook.model import load_codebook as load_codebook
+from .corpus.bundled import load_corpus as load_corpus
+from .corpus.incidents import load_incidents as load_incidents
+from .inference.risk import risk_factors as risk_factors
+from .inference.shares import prevalence as prevalence
+from .study.run import run_study as run_study
+
+__version__: str

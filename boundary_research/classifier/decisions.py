@@ -1,0 +1,124 @@
+"""Coding: a model's decisions on a table of incidents, with probabilities and evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from boundary_research._files import write_table
+from boundary_research._tables import check_table
+from boundary_research.classifier.default_model import default_classifier
+from boundary_research.classifier.evidence import EVIDENCE_COLUMNS, find_evidence
+from boundary_research.classifier.model import NarrativeClassifier
+from boundary_research.corpus.incidents import REJECT_COLUMNS, LoadedIncidents
+
+
+@dataclass(frozen=True)
+class CodedIncidents:
+    """What `code` returns.
+
+    Attributes
+    ----------
+    coded : pandas.DataFrame
+        Long table: `incident_id`, `category`, `probability`, `predicted` (bool), `decision`
+        (present, absent, review).
+    evidence : pandas.DataFrame
+        `incident_id`, `category`, `start`, `end` (characters of the narrative), `weight`.
+    rejects : pandas.DataFrame
+        Rows of the source that could not be used.
+    categories : list of str
+    """
+
+    coded: pd.DataFrame
+    evidence: pd.DataFrame
+    rejects: pd.DataFrame
+    categories: list[str]
+
+    def wide(self) -> pd.DataFrame:
+        """Return one row an incident: `<id>` 0/1, `<id>_probability`, `<id>_decision`."""
+        k = len(self.categories)
+        columns: dict[str, np.ndarray] = {"incident_id": self.coded["incident_id"].to_numpy()[::k]}
+        for j, category in enumerate(self.categories):
+            part = self.coded.iloc[j::k]
+            columns[category] = part["predicted"].to_numpy().astype(int)
+            columns[f"{category}_probability"] = part["probability"].to_numpy().round(4)
+            columns[f"{category}_decision"] = part["decision"].to_numpy()
+        return pd.DataFrame(columns)
+
+    def write(self, folder: str | Path, *, format: str = "csv") -> list[Path]:
+        """Write `coded`, `evidence` and `rejects` into a folder and return the paths."""
+        folder = Path(folder)
+        evidence = self.evidence.assign(weight=self.evidence["weight"].round(4))
+        tables = {"coded": self.wide(), "evidence": evidence, "rejects": self.rejects.astype(str)}
+        return [write_table(table, folder / name, format=format) for name, table in tables.items()]
+
+
+def code(
+    incidents: pd.DataFrame | LoadedIncidents,
+    classifier: NarrativeClassifier | None = None,
+    *,
+    evidence: bool = True,
+    progress: bool = False,
+    chunk_size: int = 500,
+) -> CodedIncidents:
+    """Code narratives with a classifier.
+
+    Parameters
+    ----------
+    incidents : DataFrame or LoadedIncidents
+        With `incident_id` (unique) and `narrative`.
+    classifier : NarrativeClassifier, optional
+        By default the one trained on the bundled fictional corpus; it has not seen your kind of
+        text, so double-code a probability sample and correct with `prevalence` and `risk_factors`.
+    evidence : bool
+        Find the clauses behind every decision that is not `absent`.
+    progress : bool
+        Show a progress bar.
+    chunk_size : int
+        Narratives at a time.
+
+    Returns
+    -------
+    CodedIncidents
+
+    Raises
+    ------
+    DataError
+        If columns are missing or ids repeat.
+    """
+    rejects = pd.DataFrame(columns=REJECT_COLUMNS)
+    if isinstance(incidents, LoadedIncidents):
+        incidents, rejects = incidents.incidents, incidents.rejects
+    table = check_table(incidents, "incidents")
+    model = classifier if classifier is not None else default_classifier()
+    ids, texts = table["incident_id"].tolist(), table["narrative"].tolist()
+    categories = [str(name) for name in model.classes_]
+    k = len(categories)
+    probabilities = np.zeros((len(texts), k))
+    found: list[tuple[str, str, int, int, float]] = []
+    with tqdm(total=len(texts), unit=" narratives", disable=not progress) as bar:
+        for low in range(0, len(texts), chunk_size):
+            part = texts[low : low + chunk_size]
+            chunk = model.predict_proba(part)
+            probabilities[low : low + len(part)] = chunk
+            if evidence:
+                # A clause is shown for what is coded, and for what a person is asked to look at.
+                wanted = (chunk >= model.thresholds_) | (model.decide(chunk) == "present")
+                for i, text in enumerate(part):
+                    spans = find_evidence(model, text, np.flatnonzero(wanted[i]).tolist())
+                    found += [(ids[low + i], categories[c], s, e, w) for c, s, e, w in spans]
+            bar.update(len(part))
+    coded = pd.DataFrame(
+        {
+            "incident_id": np.repeat(np.array(ids, dtype=object), k),
+            "category": np.tile(np.array(categories, dtype=object), len(ids)),
+            "probability": probabilities.ravel(),
+            "predicted": (probabilities >= model.thresholds_).ravel(),
+            "decision": model.decide(probabilities).ravel(),
+        }
+    ).astype({"incident_id": "str", "category": "str", "decision": "str"})
+    return CodedIncidents(coded, pd.DataFrame(found, columns=EVIDENCE_COLUMNS), rejects, categories)

@@ -1,0 +1,189 @@
+"""Evaluation: cross-fitted predictions, and per-category errors with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from boundary_research._checks import DataError, check_random_state
+from boundary_research.classifier._calibration import split_folds
+from boundary_research.classifier.model import NarrativeClassifier
+
+METRIC_COLUMNS = [
+    "category",
+    "metric",
+    "estimate",
+    "conf_low",
+    "conf_high",
+    "n_positive",
+    "n_narratives",
+]
+_COUNTED = ("precision", "recall", "f1")
+_RANKED = ("average_precision", "auc", "brier")
+
+
+def crossfit(
+    classifier: NarrativeClassifier,
+    texts: Sequence[str],
+    codes: pd.DataFrame,
+    *,
+    groups: Sequence[Any] | None = None,
+    n_folds: int = 5,
+    random_state: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predict every narrative with a model that has not seen it (nor its group).
+
+    Thresholds and calibration are chosen inside each training part again, so that they have not
+    seen the narrative either.
+
+    Parameters
+    ----------
+    classifier : NarrativeClassifier
+        Cloned, not changed.
+    texts : sequence of str, length n
+    codes : DataFrame of bools, shape (n, k)
+    groups : sequence, length n, optional
+        Authors or agencies that must stay on one side.
+    n_folds : int
+    random_state : int
+
+    Returns
+    -------
+    probabilities : float array, shape (n, k)
+    predicted : bool array, shape (n, k)
+    fold : int array, shape (n,)
+        The fold in which each narrative was predicted.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two groups (or narratives) to split.
+    """
+    labels = codes.to_numpy().astype(bool)
+    array = np.array(list(texts), dtype=object)
+    owners = None if groups is None else np.array([str(group) for group in groups], dtype=object)
+    probabilities = np.full(labels.shape, np.nan)
+    predicted = np.zeros(labels.shape, dtype=bool)
+    fold = np.full(len(array), -1)
+    for number, (train, test) in enumerate(split_folds(labels, owners, n_folds, random_state)):
+        model = clone(classifier).fit(
+            array[train].tolist(),
+            codes.iloc[train],
+            groups=None if owners is None else owners[train].tolist(),
+        )
+        probabilities[test] = model.predict_proba(array[test].tolist())
+        predicted[test] = probabilities[test] >= model.thresholds_
+        fold[test] = number
+    if np.isnan(probabilities).any():
+        units = len(set(owners)) if owners is not None else len(array)
+        raise DataError(f"cross-fitting needs at least 2 groups or narratives, found {units}.")
+    return probabilities, predicted, fold
+
+
+def evaluate(
+    codes: pd.DataFrame,
+    probabilities: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    groups: Sequence[Any] | None = None,
+    n_boot: int = 500,
+    conf_level: float = 0.95,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Return precision, recall, F1, average precision, AUC and Brier score, with intervals.
+
+    Parameters
+    ----------
+    codes : DataFrame of bools, shape (n, k)
+        Gold codes.
+    probabilities : float array, shape (n, k)
+    predicted : bool array, shape (n, k)
+    groups : sequence, length n, optional
+        The bootstrap draws whole groups (authors, agencies); single narratives by default.
+    n_boot : int
+        Draws of the percentile bootstrap; 0 leaves the intervals out.
+
+    Returns
+    -------
+    DataFrame
+        One row a category and metric; the rows of category ``(micro)`` and ``(macro)`` hold the
+        pooled and the mean F1, ``(macro)`` over categories that occur. ``n_positive`` is the number of
+        gold positives. A metric that the data do not define (recall without positives) is missing.
+    """
+    labels = codes.to_numpy().astype(bool)
+    n, k = labels.shape
+    if probabilities.shape != (n, k) or predicted.shape != (n, k):
+        raise DataError(
+            f"probabilities {probabilities.shape} and predicted {predicted.shape} must have the "
+            f"shape of codes, {(n, k)}."
+        )
+    weights = _bootstrap_weights(n, groups, n_boot, random_state)
+    point = _metrics(labels, probabilities, predicted, np.ones((1, n)))
+    drawn = _counted(labels, predicted, weights) if n_boot else {}
+    tail = (1 - conf_level) / 2
+    rows = []
+    names = [*map(str, codes.columns), "(micro)", "(macro)"]
+    for j, name in enumerate(names):
+        for metric, values in point.items():
+            if j >= values.shape[1]:
+                continue
+            low = high = np.nan
+            if metric in drawn and not np.isnan(values[0, j]):
+                low, high = np.nanquantile(drawn[metric][:, j], [tail, 1 - tail])
+            positives = int(labels[:, j].sum()) if j < k else int(labels.sum())
+            rows.append((name, metric, values[0, j], low, high, positives, n))
+    return pd.DataFrame(rows, columns=METRIC_COLUMNS)
+
+
+def _bootstrap_weights(
+    n: int, groups: Sequence[Any] | None, n_boot: int, random_state: int
+) -> np.ndarray:
+    """Return how often each narrative is drawn, shape (n_boot, n)."""
+    rng = check_random_state(random_state)
+    owner = np.arange(n)
+    if groups is not None:
+        _, owner = np.unique(np.array([str(g) for g in groups]), return_inverse=True)
+    units = int(owner.max()) + 1
+    counts = rng.multinomial(units, np.full(units, 1 / units), size=n_boot)
+    return counts[:, owner].astype(float)
+
+
+def _counted(
+    labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return precision, recall and F1 under each row of weights, shape (draws, k + 2)."""
+    hit = weights @ (labels & predicted)
+    called = weights @ predicted.astype(float)
+    real = weights @ labels.astype(float)
+    pooled = [np.column_stack([x, x.sum(axis=1)]) for x in (hit, called, real)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = pooled[0] / pooled[1]
+        recall = pooled[0] / pooled[2]
+        f1 = np.where(pooled[2] > 0, 2 * pooled[0] / (pooled[1] + pooled[2]), np.nan)
+
+    def with_macro(values: np.ndarray) -> np.ndarray:
+        some = np.isfinite(values[:, :-1])
+        total = np.where(some, values[:, :-1], 0).sum(axis=1)
+        macro = total / np.maximum(some.sum(axis=1), 1)
+        return np.column_stack([values, macro])
+
+    return {"precision": with_macro(precision), "recall": with_macro(recall), "f1": with_macro(f1)}
+
+
+def _metrics(
+    labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    result = _counted(labels, predicted, weights)
+    ranked: dict[str, list[float]] = {name: [] for name in _RANKED}
+    for j in range(labels.shape[1]):
+        y, p = labels[:, j], probabilities[:, j]
+        both = bool(y.any() and not y.all())
+        ranked["average_precision"].append(average_precision_score(y, p) if y.any() else np.nan)
+        ranked["auc"].append(roc_auc_score(y, p) if both else np.nan)
+        ranked["brier"].append(float(np.mean((p - y) ** 2)))
+    return result | {name: np.array([values]) for name, values in ranked.items()}

@@ -1,0 +1,385 @@
+"""The classifier: a scikit-learn estimator that codes narratives into several categories at once."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_is_fitted
+
+from boundary_research._checks import DataError, check_file, check_fraction
+from boundary_research._files import write_atomically
+from boundary_research.classifier import _calibration as calibration
+from boundary_research.classifier.text import NarrativeVectorizer
+
+FILE_FORMAT = 1
+
+
+class ThinCategoryWarning(UserWarning):
+    """A category has too few positive narratives to learn or to cross-validate."""
+
+
+class NarrativeClassifier(ClassifierMixin, BaseEstimator):
+    """Multi-label classifier of narratives: NB-weighted logistic regression on n-grams.
+
+    Each category has a logistic regression on word and character n-grams (TF-IDF) that are scaled
+    by their naive-Bayes log-count ratio (Wang and Manning 2012, *Baselines and bigrams*, section
+    2). Probabilities are calibrated (Platt 2000) and decision thresholds chosen for the best expected
+    F1, both on cross-validated scores; .5 is never assumed.
+
+    Parameters
+    ----------
+    C : float
+        Inverse strength of the L2 penalty.
+    alpha : float
+        Smoothing of the log-count ratio.
+    words, characters : tuple of int or None
+        Shortest and longest n-gram of each block.
+    character_weight : float
+        Weight of the character block beside the word block.
+    min_narratives : int
+        Narratives in which a term must occur to be learned.
+    cv : int
+        Folds for calibration and thresholds.
+    precision : float
+        Share of right decisions wanted (in cross-validation) among those called `present`.
+    miss_rate : float
+        Share of a category's narratives that may be called `absent` (in cross-validation).
+    random_state : int
+        Seed of the folds.
+
+    Attributes
+    ----------
+    classes_ : ndarray of str, shape (k,)
+        The categories, in the order of the columns of `codes`.
+    coef_ : ndarray, shape (k, n terms); intercept_ : ndarray, shape (k,)
+    thresholds_ : ndarray, shape (k,)
+        Probability from which `predict` says True.
+    review_low_, review_high_ : ndarray, shape (k,)
+        Below the first `decide` says absent, from the second on present, in between review.
+    n_positive_ : ndarray of int, shape (k,)
+    notes_ : dict of str to str
+        What could not be done for a category, in words.
+    cv_probabilities_ : ndarray, shape (n, k)
+        Cross-validated, calibrated probabilities of the training narratives (not saved).
+
+    Examples
+    --------
+    >>> texts = ["He lent her money.", "She was never visited."] * 10
+    >>> codes = pd.DataFrame({"money": [True, False] * 10, "service": [False, True] * 10})
+    >>> model = NarrativeClassifier().fit(texts, codes)
+    >>> model.predict(["He lent them money too."]).tolist()
+    [[True, False]]
+    """
+
+    def __init__(
+        self,
+        C: float = 16.0,
+        alpha: float = 0.3,
+        words: tuple[int, int] | None = (1, 2),
+        characters: tuple[int, int] | None = (3, 5),
+        character_weight: float = 2.0,
+        min_narratives: int = 3,
+        cv: int = 5,
+        precision: float = 0.8,
+        miss_rate: float = 0.1,
+        random_state: int = 0,
+    ) -> None:
+        self.C = C
+        self.alpha = alpha
+        self.words = words
+        self.characters = characters
+        self.character_weight = character_weight
+        self.min_narratives = min_narratives
+        self.cv = cv
+        self.precision = precision
+        self.miss_rate = miss_rate
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.target_tags.single_output = False
+        tags.target_tags.multi_output = True
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def fit(
+        self, texts: Sequence[str], codes: Any, *, groups: Sequence[Any] | None = None
+    ) -> NarrativeClassifier:
+        """Learn the categories.
+
+        Parameters
+        ----------
+        texts : sequence of str, length n
+        codes : DataFrame of bools or indicator array, shape (n, k)
+            Column names become `classes_`; an array's categories are named ``"0"``, ``"1"``, ….
+        groups : sequence, length n, optional
+            Authors or agencies; none is split between folds.
+
+        Raises
+        ------
+        DataError
+            If lengths differ, texts are not text, or codes are not 0/1.
+
+        Warns
+        -----
+        ThinCategoryWarning
+            For categories with no or one positive narrative; `notes_` says what follows.
+        """
+        texts = _check_texts(texts)
+        names, labels = _check_codes(codes, len(texts))
+        check_fraction(self.precision, name="precision", one=True)
+        check_fraction(self.miss_rate, name="miss_rate", zero=True)
+        if groups is not None and len(groups) != len(texts):
+            raise DataError(f"groups has {len(groups)} entries for {len(texts)} narratives.")
+        self.classes_ = names
+        self.n_positive_ = labels.sum(axis=0)
+        self.notes_: dict[str, str] = {}
+        self.vectorizer_ = self._new_vectorizer()
+        features = self.vectorizer_.fit_transform(texts)
+        self.coef_, self.intercept_ = self._fit_linear(features, labels)
+        scores = self._cross_validate(texts, labels, groups)
+        self._calibrate(scores, labels)
+        for name, note in self.notes_.items():
+            warnings.warn(f"category {name!r}: {note}", ThinCategoryWarning, stacklevel=2)
+        return self
+
+    def _new_vectorizer(self) -> NarrativeVectorizer:
+        return NarrativeVectorizer(
+            self.words, self.characters, self.character_weight, self.min_narratives
+        )
+
+    def _fit_linear(
+        self, features: sparse.csr_array, labels: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        k = labels.shape[1]
+        coef = np.zeros((k, features.shape[1]))
+        intercept = np.zeros(k)
+        total = np.asarray(features.sum(axis=0)).ravel()
+        for j in range(k):
+            y = labels[:, j]
+            if y.all() or not y.any() or features.shape[1] == 0:
+                intercept[j] = 30.0 if y.all() and len(y) else -30.0
+                continue
+            positive = np.asarray(features[y].sum(axis=0)).ravel() + self.alpha
+            negative = total - positive + 2 * self.alpha
+            ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
+            scaled = features @ sparse.diags_array(ratio)
+            model = LogisticRegression(
+                C=self.C, class_weight="balanced", solver="liblinear", random_state=self.random_state
+            ).fit(scaled, y)
+            coef[j] = model.coef_[0] * ratio
+            intercept[j] = model.intercept_[0]
+        return coef, intercept
+
+    def _cross_validate(
+        self, texts: list[str], labels: np.ndarray, groups: Sequence[Any] | None
+    ) -> np.ndarray:
+        """Return out-of-fold scores, shape (n, k); NaN where there was no fold."""
+        scores = np.full(labels.shape, np.nan)
+        array = np.array(texts, dtype=object)
+        for train, test in calibration.split_folds(labels, groups, self.cv, self.random_state):
+            vectorizer = self._new_vectorizer()
+            features = vectorizer.fit_transform(array[train])
+            coef, intercept = self._fit_linear(features, labels[train])
+            scores[test] = vectorizer.transform(array[test]) @ coef.T + intercept
+        return scores
+
+    def _calibrate(self, scores: np.ndarray, labels: np.ndarray) -> None:
+        n, k = labels.shape
+        self.slope_ = np.zeros(k)
+        self.offset_ = np.zeros(k)
+        self.thresholds_ = np.ones(k)
+        self.review_low_ = np.zeros(k)
+        self.review_high_ = np.ones(k)
+        self.cv_probabilities_ = np.full((n, k), np.nan)
+        for j, name in enumerate(self.classes_):
+            y, score = labels[:, j], scores[:, j]
+            n_positive, n_negative = int(y.sum()), int((~y).sum())
+            if min(n_positive, n_negative) < 2 or np.isnan(score).any():
+                # The share, smoothed; no threshold can be chosen, so only certainty would decide.
+                share = (n_positive + 0.5) / (n + 1)
+                self.offset_[j] = np.log(share / (1 - share))
+                self.thresholds_[j] = 0.5
+                self.cv_probabilities_[:, j] = share
+                self.notes_[str(name)] = _thin_note(n_positive, n_negative)
+                if n_negative < 2:
+                    self.review_low_[j], self.review_high_[j] = 0.0, 0.5
+                else:
+                    self.review_low_[j], self.review_high_[j] = 1.0, 1.0
+                continue
+            self.slope_[j], self.offset_[j] = calibration.fit_platt(score, y)
+            probability = calibration.expit(self.slope_[j] * score + self.offset_[j])
+            self.cv_probabilities_[:, j] = probability
+            threshold = calibration.choose_threshold(probability)
+            low, high = calibration.choose_review_band(
+                probability, y, threshold, precision=self.precision, miss_rate=self.miss_rate
+            )
+            self.thresholds_[j], self.review_low_[j], self.review_high_[j] = threshold, low, high
+
+    def decision_function(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the uncalibrated scores, shape (n, k)."""
+        check_is_fitted(self, "coef_")
+        features = self.vectorizer_.transform(_check_texts(texts))
+        return features @ self.coef_.T + self.intercept_
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        """Return calibrated probabilities, float array of shape (n, k)."""
+        return calibration.expit(self.decision_function(texts) * self.slope_ + self.offset_)
+
+    def predict(self, texts: Sequence[str]) -> np.ndarray:
+        """Return whether each category applies, bool array of shape (n, k)."""
+        return self.predict_proba(texts) >= self.thresholds_
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return ``present``, ``absent`` or ``review`` for probabilities of shape (n, k)."""
+        check_is_fitted(self, "coef_")
+        decisions = np.full(probabilities.shape, "review", dtype=object)
+        decisions[probabilities < self.review_low_] = "absent"
+        decisions[probabilities >= self.review_high_] = "present"
+        return decisions
+
+    def score(self, texts: Sequence[str], codes: Any, sample_weight: Any = None) -> float:
+        """Return macro F1 over the categories that occur in `codes`."""
+        from sklearn.metrics import f1_score
+
+        _, labels = _check_codes(codes, len(texts))
+        there = labels.any(axis=0)
+        predicted = self.predict(texts)
+        if not there.any():
+            return 0.0
+        return float(
+            f1_score(
+                labels[:, there], predicted[:, there], average="macro", sample_weight=sample_weight
+            )
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model as arrays and JSON in one ``.npz`` (no pickle, no narrative text)."""
+        check_is_fitted(self, "coef_")
+        header = {
+            "format": FILE_FORMAT,
+            "parameters": self.get_params(),
+            "classes": [str(name) for name in self.classes_],
+            "notes": self.notes_,
+        }
+        arrays = {name: getattr(self, name) for name in _ARRAYS} | self.vectorizer_.to_arrays()
+        arrays["header"] = np.frombuffer(json.dumps(header).encode("utf-8"), dtype=np.uint8)
+
+        def write(file: Path) -> None:
+            with file.open("wb") as stream:
+                np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+        return write_atomically(path, write)
+
+    @classmethod
+    def load(cls, path: str | Path) -> NarrativeClassifier:
+        """Read a model that `save` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is not such a model, or of a newer format.
+        """
+        file = check_file(path, what="Model file")
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                header = json.loads(arrays["header"].tobytes().decode("utf-8"))
+                if header["format"] > FILE_FORMAT:
+                    raise DataError(
+                        f"Model file {file.name!r} has format {header['format']}; this version reads "
+                        f"up to {FILE_FORMAT}. Update boundary_research."
+                    )
+                parameters = {
+                    key: tuple(value) if isinstance(value, list) else value
+                    for key, value in header["parameters"].items()
+                }
+                model = cls(**parameters)
+                for name in _ARRAYS:
+                    setattr(model, name, arrays[name])
+                model.vectorizer_ = model._new_vectorizer().from_arrays(arrays)
+        except DataError:
+            raise
+        except Exception as error:  # numpy raises many kinds for a file that is not its own
+            raise DataError(
+                f"Model file {file.name!r} is not a model of boundary_research "
+                f"({type(error).__name__}). Train and save it again."
+            ) from None
+        model.classes_ = np.array(header["classes"], dtype=object)
+        model.notes_ = header["notes"]
+        return model
+
+
+_ARRAYS = (
+    "coef_",
+    "intercept_",
+    "slope_",
+    "offset_",
+    "thresholds_",
+    "review_low_",
+    "review_high_",
+    "n_positive_",
+)
+
+
+def _thin_note(n_positive: int, n_negative: int) -> str:
+    if n_negative < 2:
+        return f"only {n_negative} narratives without it; it is taken to apply to all."
+    return f"{n_positive} positive narratives; at least 2 are needed, so it is never predicted."
+
+
+def _check_texts(texts: Any) -> list[str]:
+    if isinstance(texts, str):
+        raise DataError("texts must be a sequence of texts, got one text. Put it in a list.")
+    if sparse.issparse(texts):
+        raise DataError("texts must be a sequence of texts, got a sparse matrix.")
+    result: Iterable[Any] = texts.tolist() if hasattr(texts, "tolist") else texts
+    if not isinstance(result, Iterable):
+        raise DataError(f"texts must be a sequence of texts, got {type(texts).__name__}.")
+    result = list(result)
+    for number, text in enumerate(result, 1):
+        if not isinstance(text, str):
+            raise DataError(
+                f"texts: entry {number} is {type(text).__name__}, not text. "
+                f"Drop missing narratives first; load_incidents does."
+            )
+    return result
+
+
+def _check_codes(codes: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return category names, shape (k,), and labels as bools, shape (n, k)."""
+    if isinstance(codes, pd.DataFrame):
+        names = np.array([str(column) for column in codes.columns], dtype=object)
+        values = codes.to_numpy()
+    else:
+        values = codes.toarray() if sparse.issparse(codes) else np.asarray(codes)
+        values = values[:, None] if values.ndim == 1 else values
+        names = np.array([str(j) for j in range(values.shape[1])], dtype=object)
+    if values.ndim != 2 or len(values) != n:
+        raise DataError(
+            f"codes must have one row for each of the {n} narratives, got shape {values.shape}."
+        )
+    if n == 0 or values.shape[1] == 0:
+        raise DataError(f"codes has shape {values.shape}: at least one row and column are needed.")
+    if len(set(names)) != len(names):
+        raise DataError("codes: category names must be unique.")
+    if values.dtype != bool:
+        try:
+            numbers = values.astype(float)
+        except (TypeError, ValueError):
+            numbers = np.full(values.shape, np.nan)
+        if not np.isin(numbers, (0.0, 1.0)).all():
+            raise DataError("codes must be True/False or 1/0 in every cell, with none missing.")
+        values = numbers == 1.0
+    return names, values

@@ -1,0 +1,165 @@
+"""The command line: parses, calls the public functions, and turns a DataError into one line."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from boundary_research._checks import DataError, check_choice, check_output_folder
+
+app = typer.Typer(
+    name="boundary-research",
+    help="Code incident narratives, run a study, and check what it rests on.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+codebook_app = typer.Typer(help="Look at a codebook.", no_args_is_help=True)
+app.add_typer(codebook_app, name="codebook")
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+@app.command()
+def code(
+    file: Annotated[Path, typer.Argument(help="CSV, TSV, Excel, JSON, Parquet, or a folder of documents.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],
+    id_column: Annotated[str, typer.Option(help="Column with the unique id.")] = "incident_id",
+    text_column: Annotated[str, typer.Option(help="Column with the narrative.")] = "narrative",
+    model: Annotated[
+        Path | None, typer.Option(help="Model file (.npz); by default the bundled model.")
+    ] = None,
+    format: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
+    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of a text file.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Delimiter of a text file.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Code the narratives of a file: coded, evidence, rejects, manifest and report."""
+    from boundary_research._files import FORMATS
+    from boundary_research.classifier.decisions import code as code_incidents
+    from boundary_research.classifier.default_model import default_classifier, default_model_id
+    from boundary_research.classifier.model import NarrativeClassifier
+    from boundary_research.codebook.model import load_codebook
+    from boundary_research.corpus.incidents import load_incidents
+    from boundary_research.study.manifest import write_manifest
+    from boundary_research.study.report import write_coding_report
+
+    started = datetime.now(UTC)
+    check_choice(format, FORMATS, name="format")
+    loaded = load_incidents(
+        file,
+        id_column=id_column,
+        text_column=text_column,
+        sheet=sheet,
+        encoding=encoding,
+        delimiter=delimiter,
+        strict=strict,
+    )
+    folder = check_output_folder(output)
+    if model is None:
+        classifier = default_classifier()
+        described = (
+            "Coded by the bundled model. It was trained on fictional narratives that a language model "
+            "wrote and coded, and has not been checked on your kind of text."
+        )
+        trained = default_model_id()
+    else:
+        classifier = NarrativeClassifier.load(model)
+        described, trained = f"Coded by the model file {model.name}.", model.name
+    coding = code_incidents(loaded, classifier, progress=not quiet)
+    coding.write(folder, format=format)
+    book = load_codebook()
+    write_coding_report(
+        coding, folder, source=loaded.source, model_description=described, codebook=book
+    )
+    write_manifest(
+        folder,
+        command="code",
+        inputs={"incidents": file},
+        options={"source": loaded.source, "model": trained, "format": format},
+        started=started,
+    )
+    if not quiet:
+        n = coding.coded["incident_id"].nunique()
+        typer.echo(f"{n} incidents coded, {len(coding.rejects)} rows set aside: {folder / 'report.html'}")
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="study.yaml, or the folder that holds it.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write to.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run a study: agreement, classifier, corrected estimates, figures and report."""
+    from boundary_research.study.run import run_study
+
+    run_study(study, output=output, progress=not quiet)
+
+
+@codebook_app.command("check")
+def codebook_check(file: Annotated[Path, typer.Argument(help="A codebook in YAML.")]) -> None:
+    """Check a codebook of your own; errors name the key and the line."""
+    from boundary_research.codebook.model import load_codebook
+
+    book = load_codebook(file)
+    typer.echo(
+        f"{book.id} {book.version}: {len(book)} categories, {len(book.families)} families, "
+        f"{len(book.attributes)} attributes; content hash {book.content_hash[:12]}"
+    )
+
+
+@codebook_app.command("print")
+def codebook_print(
+    output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")],
+    file: Annotated[Path | None, typer.Argument(help="A codebook in YAML; else the bundled one.")] = None,
+) -> None:
+    """Write a codebook as a page that coders can print."""
+    from boundary_research.codebook.model import load_codebook
+
+    check_output_folder(output.parent)
+    typer.echo(load_codebook(file).write_page(output))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0, or 2 with one line on standard error."""
+    warnings.showwarning = _show_warning
+    command: Any = typer.main.get_command(app)
+    try:
+        result = command.main(args=arguments, prog_name="boundary-research", standalone_mode=False)
+    except DataError as error:
+        print(f"boundary-research: {_one_line(str(error))}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        # Wrong options and arguments; anything else is a fault of ours and shows itself.
+        if not hasattr(error, "format_message"):
+            if type(error).__name__ == "Abort":
+                print("boundary-research: stopped.", file=sys.stderr)
+                return 130
+            raise
+        print(
+            f"boundary-research: {_one_line(error.format_message())} "
+            f"Try boundary-research --help.",
+            file=sys.stderr,
+        )
+        return 2
+    return int(result) if isinstance(result, int) else 0
+
+
+def _show_warning(message: Any, category: Any, *_: Any, **__: Any) -> None:
+    print(f"boundary-research: note: {_one_line(str(message))}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

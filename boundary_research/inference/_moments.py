@@ -1,0 +1,370 @@
+"""Estimating equations shared by all estimators, and the Newton solver for their roots.
+
+Every estimator here is the root b of
+
+    U(b) = λ Σ_all w_i x_i (ŷ_i - μ(x_i'b)) + Σ_gold [x_i (u_i - v_i μ(x_i'b)) + x*_i (y_i* - c_i
+    μ(x*_i'b))]
+
+where x* is the gold design when an attribute is itself predicted. The first sum is the base, which
+may be held as cells of equal rows; the second has only the gold rows. K outcomes that share a
+design are solved at once. Letters: n rows, m cells, g gold rows, p columns of the design, K
+outcomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse, special
+
+CHUNK = 32_768  # rows for which products of columns are held at once
+_LARGE = 200_000  # above this the solver starts from a subsample
+
+
+def inverse_link(eta: np.ndarray, family: str) -> np.ndarray:
+    """Return the mean μ(η) of a family: ols, logit or poisson."""
+    if family == "ols":
+        return eta
+    if family == "logit":
+        return special.expit(eta)
+    return np.exp(np.minimum(eta, 60.0))  # beyond this a step is far off and is halved anyway
+
+
+def inverse_link_slope(mean: np.ndarray, family: str) -> np.ndarray:
+    """Return dμ/dη as a function of μ."""
+    if family == "ols":
+        return np.ones_like(mean)
+    return mean * (1 - mean) if family == "logit" else mean
+
+
+def column_products(X: np.ndarray) -> np.ndarray:
+    """Return the products of columns i <= j, shape (n, p (p + 1) / 2)."""
+    first, second = np.triu_indices(X.shape[1])
+    return X[:, first] * X[:, second]
+
+
+def unpack_symmetric(packed: np.ndarray, p: int) -> np.ndarray:
+    """Return (…, p, p) symmetric matrices from their upper triangles, shape (…, p (p + 1) / 2)."""
+    first, second = np.triu_indices(p)
+    full = np.empty((*packed.shape[:-1], p, p))
+    full[..., first, second] = packed
+    full[..., second, first] = packed
+    return full
+
+
+@dataclass
+class Base:
+    """The sum over all rows, as single rows or as cells of rows with equal x, offset and cluster.
+
+    Attributes
+    ----------
+    X : shape (m, p); offset : shape (m,)
+    weight : shape (m,)
+        Sum of row weights in the cell.
+    target : shape (m, K)
+        Sum of weight times prediction.
+    labels : list of arrays of shape (m,)
+        One array of cluster codes 0 … G - 1 for each way of clustering.
+    squares : (shape (m,), shape (m, K), shape (m, K)), optional
+        Sums of w², w² ŷ and w² ŷ² in a cell; None where each cell is a row.
+    """
+
+    X: np.ndarray
+    offset: np.ndarray
+    weight: np.ndarray
+    target: np.ndarray
+    labels: list[np.ndarray]
+    squares: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    def chunks(self) -> Iterator[slice]:
+        """Yield slices over the cells."""
+        for start in range(0, len(self.X), CHUNK):
+            yield slice(start, start + CHUNK)
+
+
+@dataclass
+class GoldBlock:
+    """Terms x (target - weight μ) at gold rows; target and weight have shape (g, K)."""
+
+    X: np.ndarray
+    offset: np.ndarray
+    weight: np.ndarray
+    target: np.ndarray
+
+    def scores(self, b: np.ndarray, family: str) -> np.ndarray:
+        """Return the terms, shape (g, p, K), at coefficients b, shape (K, p)."""
+        mean = inverse_link(self.X @ b.T + self.offset[:, None], family)
+        return self.X[:, :, None] * (self.target - self.weight * mean)[:, None, :]
+
+    def curvature(self, b: np.ndarray, family: str) -> np.ndarray:
+        """Return weight times dμ/dη, shape (g, K)."""
+        mean = inverse_link(self.X @ b.T + self.offset[:, None], family)
+        return self.weight * inverse_link_slope(mean, family)
+
+
+@dataclass
+class Equations:
+    """Estimating equations of K outcomes; see the module's formula.
+
+    Attributes
+    ----------
+    base_factor : shape (K,)
+        λ of the formula; zero leaves the predictions out.
+    gold : list of GoldBlock
+        All over the same g gold rows.
+    gold_base : GoldBlock
+        The base's own terms at the gold rows, needed for sums over rows.
+    """
+
+    family: str
+    base: Base
+    base_factor: np.ndarray
+    gold: list[GoldBlock]
+    gold_base: GoldBlock
+
+    @property
+    def n_outcomes(self) -> int:
+        """Number of outcomes K."""
+        return len(self.base_factor)
+
+    def select(self, which: np.ndarray) -> Equations:
+        """Return the equations of some of the outcomes."""
+        if len(which) == self.n_outcomes:
+            return self
+        base = self.base
+        squares = base.squares
+        if squares is not None:
+            squares = (squares[0], squares[1][:, which], squares[2][:, which])
+        picked = Base(base.X, base.offset, base.weight, base.target[:, which], base.labels, squares)
+        blocks = [
+            GoldBlock(g.X, g.offset, g.weight[:, which], g.target[:, which])
+            for g in [*self.gold, self.gold_base]
+        ]
+        return Equations(self.family, picked, self.base_factor[which], blocks[:-1], blocks[-1])
+
+    def evaluate(self, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return U, shape (K, p), and J = -dU/db, shape (K, p, p), at b, shape (K, p)."""
+        p = b.shape[1]
+        total = np.zeros((self.n_outcomes, p))
+        packed = np.zeros((p * (p + 1) // 2, self.n_outcomes))
+        if self.base_factor.any():
+            base = self.base
+            for rows in base.chunks():
+                X = base.X[rows]
+                mean = inverse_link(X @ b.T + base.offset[rows, None], self.family)
+                weight = base.weight[rows, None]
+                total += (X.T @ (base.target[rows] - weight * mean)).T
+                packed += column_products(X).T @ (weight * inverse_link_slope(mean, self.family))
+            total *= self.base_factor[:, None]
+            packed *= self.base_factor
+        for block in self.gold:
+            if len(block.X):
+                total += block.scores(b, self.family).sum(axis=0).T
+                packed += column_products(block.X).T @ block.curvature(b, self.family)
+        return total, unpack_symmetric(packed.T, p)
+
+    def gold_scores(self, b: np.ndarray) -> np.ndarray:
+        """Return the gold terms alone, shape (g, p, K)."""
+        total = np.zeros((len(self.gold_base.X), b.shape[1], self.n_outcomes))
+        for block in self.gold:
+            total += block.scores(b, self.family)
+        return total
+
+    def base_residuals(self, b: np.ndarray, rows: slice) -> np.ndarray:
+        """Return λ (target - weight μ) of some cells, shape (len(rows), K)."""
+        base = self.base
+        mean = inverse_link(base.X[rows] @ b.T + base.offset[rows, None], self.family)
+        return self.base_factor * (base.target[rows] - base.weight[rows, None] * mean)
+
+    def base_squares(self, b: np.ndarray) -> np.ndarray:
+        """Return Σ over rows of s s' of the base terms, shape (K, p, p)."""
+        base, p = self.base, b.shape[1]
+        packed = np.zeros((p * (p + 1) // 2, self.n_outcomes))
+        if not self.base_factor.any():
+            return unpack_symmetric(packed.T, p)
+        for rows in base.chunks():
+            X = base.X[rows]
+            if base.squares is None:
+                squared = self.base_residuals(b, rows) ** 2
+            else:
+                w2, t2, tt2 = (part[rows] for part in base.squares)
+                mean = inverse_link(X @ b.T + base.offset[rows, None], self.family)
+                squared = self.base_factor**2 * (tt2 - 2 * t2 * mean + w2[:, None] * mean**2)
+            packed += column_products(X).T @ squared
+        return unpack_symmetric(packed.T, p)
+
+    def base_weighted_sum(self, b: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return Σ w s over rows of the base terms, shape (p, K), and Σ w²."""
+        base = self.base
+        total = np.zeros((b.shape[1], self.n_outcomes))
+        square = 0.0
+        for rows in base.chunks():
+            weight = base.weight[rows, None]
+            if base.squares is None:
+                w2, t2 = weight**2, weight * base.target[rows]
+            else:
+                w2, t2 = base.squares[0][rows, None], base.squares[1][rows]
+            mean = inverse_link(base.X[rows] @ b.T + base.offset[rows, None], self.family)
+            total += self.base_factor * (base.X[rows].T @ (t2 - w2 * mean))
+            square += float(w2.sum())
+        return total, square
+
+    def base_cluster_sums(self, b: np.ndarray, labels: np.ndarray, size: int) -> np.ndarray:
+        """Return the base terms summed in each cluster, shape (G, p, K)."""
+        sums = np.zeros((size, b.shape[1], self.n_outcomes))
+        if not self.base_factor.any():
+            return sums
+        for rows in self.base.chunks():
+            residual = self.base_residuals(b, rows)
+            member = indicator(labels[rows], size)
+            for j in range(b.shape[1]):
+                sums[:, j] += member @ (self.base.X[rows, j, None] * residual)
+        return sums
+
+    def cluster_curvature(
+        self, b: np.ndarray, labels: np.ndarray, gold_labels: np.ndarray, size: int
+    ) -> np.ndarray:
+        """Return the share of each cluster in J, shape (G, K, p, p)."""
+        p = b.shape[1]
+        packed = np.zeros((size, self.n_outcomes, p * (p + 1) // 2))
+        base = self.base
+        if self.base_factor.any():
+            order = np.argsort(labels, kind="stable")
+            ends = np.searchsorted(labels[order], np.arange(size + 1))
+            for g in range(size):
+                for start in range(ends[g], ends[g + 1], CHUNK):
+                    rows = order[start : min(start + CHUNK, ends[g + 1])]
+                    X = base.X[rows]
+                    mean = inverse_link(X @ b.T + base.offset[rows, None], self.family)
+                    slope = base.weight[rows, None] * inverse_link_slope(mean, self.family)
+                    packed[g] += self.base_factor[:, None] * (slope.T @ column_products(X))
+        for block in self.gold:
+            if len(block.X):
+                curvature, products = block.curvature(b, self.family), column_products(block.X)
+                member = indicator(gold_labels, size)
+                for k in range(self.n_outcomes):
+                    packed[:, k] += member @ (products * curvature[:, k, None])
+        return unpack_symmetric(packed, p)
+
+
+def indicator(labels: np.ndarray, size: int) -> sparse.csr_matrix:
+    """Return the sparse matrix (G, n) that sums rows by label."""
+    n = len(labels)
+    return sparse.csr_matrix((np.ones(n), (labels, np.arange(n))), shape=(size, n))
+
+
+@dataclass
+class Solution:
+    """Roots b (K, p), their J (K, p, p), and which outcomes have a root that was reached."""
+
+    b: np.ndarray
+    jacobian: np.ndarray
+    converged: np.ndarray
+
+
+def _subsample(equations: Equations) -> Equations:
+    """Return the equations on every so-manieth cell, without gold terms: only for a start."""
+    step = len(equations.base.X) // 20_000
+    base = equations.base
+    small = Base(base.X[::step], base.offset[::step], base.weight[::step], base.target[::step], [])
+    factor = np.ones(equations.n_outcomes)
+    return Equations(equations.family, small, factor, [], equations.gold_base)
+
+
+def solve(
+    equations: Equations,
+    start: np.ndarray | None = None,
+    *,
+    tolerance: float = 1e-10,
+    largest: float = 30.0,
+) -> Solution:
+    """Return the roots by Newton's method with step halving.
+
+    A step is taken for an outcome only if it brings |U| down. Stops when the step, in units of one
+    root-mean-square of each column, is under `tolerance`. An outcome whose coefficients leave
+    ``[-largest, largest]`` in these units under a logit has no finite root (separation).
+    """
+    base = equations.base
+    p, outcomes = base.X.shape[1], equations.n_outcomes
+    source = base.X if equations.base_factor.any() else equations.gold[0].X
+    scale = np.sqrt(np.mean(source**2, axis=0))
+    scale[scale == 0] = 1.0
+    if start is None:
+        start = np.zeros((outcomes, p))
+        if equations.base_factor.any() and len(base.X) > _LARGE:
+            rough = solve(_subsample(equations), start, tolerance=1e-4)
+            start[rough.converged] = rough.b[rough.converged]
+    b = start.copy()
+    total, jacobian = equations.evaluate(b)
+    converged = np.zeros(outcomes, dtype=bool)
+    active = np.arange(outcomes)
+    for _ in range(80):
+        step, solvable = _newton_steps(total[active], jacobian[active])
+        active, step = active[solvable], step[solvable]
+        if not len(active):
+            break
+        size = np.max(np.abs(step * scale), axis=1)
+        taken = _take_steps(equations, active, step, scale, b, total, jacobian)
+        bound = tolerance * (1 + np.max(np.abs(b[active] * scale), axis=1))
+        done = size < bound
+        converged[active[done]] = True
+        away = np.max(np.abs(b[active] * scale), axis=1) > largest
+        lost = ~done & (~taken | (away & (equations.family != "ols")))
+        active = active[~done & ~lost]
+        if not len(active):
+            break
+    return Solution(b, jacobian, converged)
+
+
+def _newton_steps(total: np.ndarray, jacobian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the Newton steps, shape (K, p), and for which outcomes J could be inverted."""
+    step = np.zeros_like(total)
+    solvable = np.zeros(len(total), dtype=bool)
+    for k in range(len(total)):
+        root = np.sqrt(np.abs(np.diag(jacobian[k])))
+        if not np.isfinite(jacobian[k]).all() or (root == 0).any():
+            continue
+        scaled = jacobian[k] / np.outer(root, root)
+        if np.linalg.cond(scaled) < 1e13:
+            step[k] = np.linalg.solve(scaled, total[k] / root) / root
+            solvable[k] = True
+    return step, solvable
+
+
+def _take_steps(
+    equations: Equations,
+    active: np.ndarray,
+    step: np.ndarray,
+    scale: np.ndarray,
+    b: np.ndarray,
+    total: np.ndarray,
+    jacobian: np.ndarray,
+) -> np.ndarray:
+    """Move b along steps halved until |U| falls; changes b, total and jacobian in place."""
+    taken = np.zeros(len(active), dtype=bool)
+    length = 1.0
+    for _ in range(30):
+        left = np.flatnonzero(~taken)
+        which = active[left]
+        trial = b[which] + length * step[left]
+        new_total, new_jacobian = equations.select(which).evaluate(trial)
+        old = np.sum((total[which] / scale) ** 2, axis=1)
+        new = np.sum((new_total / scale) ** 2, axis=1)
+        # At the root |U| is rounding noise; a step that small is taken as it is.
+        tiny = np.max(np.abs(step[left] * scale), axis=1) < 1e-9 * (
+            1 + np.max(np.abs(trial * scale), axis=1)
+        )
+        good = np.isfinite(new) & ((new < old) | tiny | (old == 0))
+        moved = which[good]
+        b[moved], total[moved], jacobian[moved] = (
+            trial[good],
+            new_total[good],
+            new_jacobian[good],
+        )
+        taken[left[good]] = True
+        if taken.all():
+            break
+        length /= 2
+    return taken

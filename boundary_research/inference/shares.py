@@ -1,0 +1,421 @@
+"""Prevalence of categories among reported incidents, corrected for classifier error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from boundary_research._checks import (
+    DataError,
+    check_choice,
+    check_columns,
+    check_fraction,
+    check_random_state,
+)
+from boundary_research._tables import ESTIMATE_COLUMNS, ESTIMATORS
+from boundary_research.inference._alignment import Codes, align_codes, match_incidents
+from boundary_research.inference._counts import check_min_cell, held_back
+from boundary_research.inference._fitting import Fit, aggregate, fit
+from boundary_research.inference._inputs import Sample, as_numbers, check_clusters
+from boundary_research.inference._moments import indicator
+from boundary_research.inference._variance import SMALL_SAMPLE, SamplingDesign, infer
+
+ESTIMAND = "share of reported incidents"
+FEW = 5  # gold codes of a kind below which a note is given
+
+
+def prevalence(
+    coded: pd.DataFrame,
+    gold: pd.DataFrame,
+    *,
+    by: str | Sequence[str] | pd.Series | None = None,
+    incidents: pd.DataFrame | None = None,
+    weights: str | pd.Series | None = None,
+    clusters: str | Sequence[str] | pd.Series | None = "auto",
+    estimators: Sequence[str] = ("naive", "gold_only", "dsl", "ppi"),
+    categories: Sequence[str] | None = None,
+    predictions: str = "predicted",
+    simultaneous: bool = False,
+    conf_level: float = 0.95,
+    small_sample: str = "auto",
+    finite_population: bool = False,
+    trained_on_gold: bool | None = None,
+    min_cell: int = 5,
+    random_state: int | np.random.Generator | None = 0,
+) -> pd.DataFrame:
+    """Return the share of reported incidents in each category, by each estimator.
+
+    Incident reports are case-only data: the shares say what is reported, not how likely an incident
+    is.
+
+    Parameters
+    ----------
+    coded : pandas.DataFrame
+        Model codes (table coded): every incident of the population, a row for each category. Column
+        `predicted`, if there, is the prediction; else it is ``decision == "present"``, and for
+        ``review`` a probability of at least 0.5.
+    gold : pandas.DataFrame
+        Gold codes with `inclusion_probability` (table gold); a column `stratum` without gaps is
+        taken as the strata of a draw of fixed sizes.
+    by : column name(s) of `incidents`, or Series indexed by incident_id, optional
+        Groups; shares are within groups.
+    incidents : pandas.DataFrame, optional
+        Needed where `by`, `weights` or `clusters` are column names. If given, it also says which
+        incidents are meant.
+    weights : column name or Series indexed by incident_id, optional
+    clusters : column name(s) or Series indexed by incident_id, or None
+        "auto" takes `agency_id` where `incidents` has it without gaps.
+    estimators : sequence of {"naive", "gold_only", "dsl", "ppi", "rogan_gladen"}
+    categories : sequence of str, optional
+        By default all that both tables have.
+    predictions : {"predicted", "probability"}
+        What dsl and ppi correct. Calibrated probabilities often give shorter intervals; naive
+        always uses the predicted code.
+    simultaneous : bool
+        Limits that hold for all categories of a group and estimator at once (the largest of
+        correlated t statistics, by simulation).
+    conf_level, small_sample, finite_population
+        See the module `boundary_research.inference.estimators`.
+    trained_on_gold : bool, optional
+        True if the model saw the gold codes: then `coded` must hold out-of-fold predictions and
+        their `fold`. None finds out from the columns `fold` and `in_training`.
+    min_cell : int
+        Groups of fewer incidents are held back (with one more where a total would give them away).
+    random_state : int, numpy.random.Generator or None
+
+    Returns
+    -------
+    pandas.DataFrame
+        The estimates table, one row for each group, category and estimator, with the group columns
+        and `n_gold_present` and `note` after its own. Limits are cut at 0 and 1; there is no
+        hypothesis, so p-values are missing. ``attrs["estimand"]`` says what is estimated.
+
+    Raises
+    ------
+    DataError
+        If gold codes have no inclusion probability, or lie outside `coded`, or tables do not fit.
+    """
+    conf_level = check_fraction(conf_level, name="conf_level")
+    min_cell = check_min_cell(min_cell)
+    for name in estimators:
+        check_choice(name, ESTIMATORS, name="estimator")
+    check_choice(predictions, ["predicted", "probability"], name="predictions")
+    check_choice(small_sample, SMALL_SAMPLE, name="small_sample")
+    generator = check_random_state(random_state)
+    codes = align_codes(
+        coded,
+        gold,
+        trained_on_gold=trained_on_gold,
+        categories=None if categories is None else list(categories),
+    )
+    if incidents is not None:
+        codes, incidents = match_incidents(codes, incidents)
+    row_weights = _column(weights, codes, incidents, name="weights")
+    numbers = (
+        np.ones(len(codes.ids))
+        if row_weights is None
+        else as_numbers(row_weights.to_numpy(), name="weights")
+    )
+    labels = cluster_columns(clusters, codes, incidents)
+    parts = []
+    for keys, keep, count, hidden in _groups(by, codes, incidents, min_cell):
+        part = codes if keep is None else codes.take(keep)
+        here = np.ones(len(codes.ids), dtype=bool) if keep is None else keep
+        frame = _shares(
+            part,
+            numbers[here],
+            None if labels is None else labels[here],
+            estimators,
+            predictions,
+            hidden,
+            conf_level=conf_level,
+            small_sample=small_sample,
+            finite=finite_population,
+            simultaneous=simultaneous,
+            generator=generator,
+        )
+        frame["n_total"] = np.nan if hidden else count
+        parts.append(frame.assign(**keys))
+    table = pd.concat(parts, ignore_index=True)
+    groups = [name for name in table.columns if name not in [*ESTIMATE_COLUMNS, *_EXTRA]]
+    table = table[[*ESTIMATE_COLUMNS, *_EXTRA, *groups]]
+    table.attrs["estimand"] = ESTIMAND + (f" within {', '.join(groups)}" if groups else "")
+    table.attrs["conf_level"] = conf_level
+    table.attrs["notes"] = list(codes.notes)
+    return table
+
+
+_EXTRA = ["n_gold_present", "note"]
+
+
+def _column(
+    values: Any, codes: Codes, incidents: pd.DataFrame | None, *, name: str
+) -> pd.Series | None:
+    """Return a column in the order of the codes."""
+    if values is None:
+        return None
+    if isinstance(values, pd.Series):
+        index = pd.Index(values.index).astype(str)
+        where = index.get_indexer(codes.ids) if index.is_unique else np.array([-1])
+        if (where < 0).any():
+            raise DataError(
+                f"{name}: a Series must be indexed by incident_id, once for every incident. Use "
+                f"incidents.set_index('incident_id')[column]."
+            )
+        column = values.iloc[where].reset_index(drop=True)
+        column.name = values.name if values.name is not None else name
+        return column
+    if incidents is None:
+        raise DataError(f"{name}={values!r} is a column name; give the table as incidents= too.")
+    check_columns(incidents.columns, [values], source="table incidents")
+    return incidents[values].reset_index(drop=True)
+
+
+def cluster_columns(
+    clusters: Any, codes: Codes, incidents: pd.DataFrame | None
+) -> pd.DataFrame | None:
+    """Return one or two columns of clusters; "auto" is agency_id where it is there without gaps."""
+    if isinstance(clusters, str) and clusters == "auto":
+        if incidents is None or "agency_id" not in incidents.columns:
+            return None
+        agency = incidents["agency_id"]
+        return None if agency.isna().any() or agency.nunique() < 3 else agency.to_frame()
+    if clusters is None:
+        return None
+    chosen = [clusters] if isinstance(clusters, str | pd.Series) else list(clusters)
+    found = [_column(item, codes, incidents, name="clusters") for item in chosen]
+    return pd.concat({str(i): item for i, item in enumerate(found)}, axis=1)
+
+
+def _groups(
+    by: Any, codes: Codes, incidents: pd.DataFrame | None, min_cell: int
+) -> Iterator[tuple[dict[str, Any], np.ndarray | None, int, bool]]:
+    """Yield each group's keys, its mask, its count and whether it is held back."""
+    if by is None:
+        yield {}, None, len(codes.ids), False
+        return
+    chosen = [by] if isinstance(by, str | pd.Series) else list(by)
+    columns = [_column(item, codes, incidents, name="by") for item in chosen]
+    frame = pd.concat([column for column in columns if column is not None], axis=1)
+    clash = [str(name) for name in frame.columns if name in [*ESTIMATE_COLUMNS, *_EXTRA]]
+    if clash:
+        raise DataError(f"by: {', '.join(clash)} is a name of the result's own. Rename the column.")
+    filled = frame.astype(object).where(frame.notna(), "not_stated")
+    number = filled.groupby(list(filled.columns), sort=True).ngroup().to_numpy()
+    counts = np.bincount(number)
+    hidden = held_back(counts, min_cell)
+    for g in range(len(counts)):
+        keep = number == g
+        keys = filled.iloc[int(np.argmax(keep))].to_dict()
+        yield (
+            {str(key): value for key, value in keys.items()},
+            keep,
+            int(counts[g]),
+            bool(hidden[g]),
+        )
+
+
+def _shares(
+    codes: Codes,
+    weights: np.ndarray,
+    labels: pd.DataFrame | None,
+    estimators: Sequence[str],
+    predictions: str,
+    hidden: bool,
+    *,
+    conf_level: float,
+    small_sample: str,
+    finite: bool,
+    simultaneous: bool,
+    generator: np.random.Generator,
+) -> pd.DataFrame:
+    """Return the estimates of one group."""
+    parts = []
+    present = codes.gold.sum(axis=0)
+    reason = ""
+    if hidden:
+        reason = "held back: few incidents"
+    elif not len(codes.rows):
+        reason = "no gold codes in this group"
+    few_clusters = labels is not None and min(labels.nunique()) < 3
+    for estimator in estimators:
+        empty = hidden or (estimator != "naive" and not len(codes.rows))
+        frame = pd.DataFrame({"category": codes.categories})
+        frame["term"] = "share"
+        frame["estimator"] = estimator
+        for column in ("estimate", "std_error", "conf_low", "conf_high", "p_value", "p_adjusted"):
+            frame[column] = np.nan
+        frame["n_gold"] = 0 if estimator == "naive" else len(codes.rows)
+        frame["n_clusters"] = len(codes.ids) if labels is None else labels.iloc[:, 0].nunique()
+        frame["n_gold_present"] = present
+        frame["note"] = reason if empty else ""
+        if hidden:
+            frame[["n_gold", "n_clusters", "n_gold_present"]] = np.nan
+        elif not empty:
+            sample = _sample(codes, weights, labels, predictions, estimator, few_clusters, finite)
+            _fill(frame, sample, estimator, conf_level, small_sample, simultaneous, generator)
+            if few_clusters:
+                frame["note"] = "fewer than three clusters: rows taken as independent"
+        parts.append(frame)
+    table = pd.concat(parts, ignore_index=True)
+    scarce = np.minimum(table["n_gold_present"], table["n_gold"] - table["n_gold_present"]) < FEW
+    scarce &= (table["estimator"] != "naive") & (table["note"] == "")
+    table.loc[scarce, "note"] = f"fewer than {FEW} gold codes of one kind: take limits as rough"
+    return table
+
+
+def _sample(
+    codes: Codes,
+    weights: np.ndarray,
+    labels: pd.DataFrame | None,
+    predictions: str,
+    estimator: str,
+    few_clusters: bool,
+    finite: bool,
+) -> Sample:
+    """Return the arrays of one estimator, with no regressor but the intercept."""
+    n = len(codes.ids)
+    ways: list[np.ndarray] = []
+    sizes: list[int] = []
+    if labels is not None and not few_clusters:
+        ways, sizes = check_clusters(tuple(labels[name] for name in labels.columns), n)
+    guess = codes.predicted
+    if predictions == "probability" and estimator in ("dsl", "ppi"):
+        guess = codes.probability
+    return Sample(
+        X=np.ones((n, 1)),
+        predicted=guess,
+        rows=codes.rows,
+        gold=codes.gold,
+        weights=weights,
+        offset=np.zeros(n),
+        labels=ways,
+        design=SamplingDesign(
+            probability=codes.inclusion_probability,
+            n_total=n,
+            sizes=sizes,
+            gold_labels=[way[codes.rows] for way in ways],
+            strata=None if estimator == "naive" else codes.strata,
+            finite=finite and estimator != "naive",
+        ),
+    )
+
+
+def _fill(
+    frame: pd.DataFrame,
+    sample: Sample,
+    estimator: str,
+    conf_level: float,
+    small_sample: str,
+    simultaneous: bool,
+    generator: np.random.Generator,
+) -> None:
+    """Write estimates and limits into `frame`."""
+    if estimator == "rogan_gladen":
+        _fill_rogan_gladen(frame, sample, conf_level)
+        return
+    result = fit(sample, "ols", estimator, base=aggregate(sample))
+    option = "CR2" if simultaneous and small_sample in ("auto", "wild") else small_sample
+    uncertainty = infer(
+        result.equations,
+        result.b,
+        result.jacobian,
+        sample.design,
+        small_sample=option,
+        conf_level=conf_level,
+        centring=result.centring,
+        random_state=generator,
+    )
+    share, error = result.b[:, 0], uncertainty.std_error[:, 0]
+    low, high = uncertainty.conf_low[:, 0], uncertainty.conf_high[:, 0]
+    if simultaneous:
+        critical = _joint_quantile(_correlation(result, sample), conf_level, generator)
+        level = 2 * stats.norm.cdf(critical) - 1
+        half = stats.t.ppf(0.5 + level / 2, uncertainty.df[:, 0]) * error
+        low, high = share - half, share + half
+    if estimator == "gold_only":
+        low, high = _exact_at_the_edge(share, low, high, sample, conf_level)
+    frame["estimate"], frame["std_error"] = share, error
+    frame["conf_low"], frame["conf_high"] = np.clip(low, 0, 1), np.clip(high, 0, 1)
+
+
+def _exact_at_the_edge(
+    share: np.ndarray, low: np.ndarray, high: np.ndarray, sample: Sample, conf_level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return limits with Clopper-Pearson ones where no (or every) gold code is present.
+
+    The count is the effective one, (Σ w)² / Σ w² (Korn and Graubard 1998).
+    """
+    weight = sample.weights[sample.rows] / sample.design.probability
+    count = weight.sum() ** 2 / np.sum(weight**2)
+    alpha = 1 - conf_level
+    none, every = share <= 0, share >= 1
+    high = np.where(none, stats.beta.ppf(1 - alpha / 2, 1, count), high)
+    low = np.where(every, stats.beta.ppf(alpha / 2, count, 1), low)
+    return low, high
+
+
+def _fill_rogan_gladen(frame: pd.DataFrame, sample: Sample, conf_level: float) -> None:
+    from boundary_research.inference.estimators import rogan_gladen
+
+    n = len(sample.predicted)
+    clusters = tuple(sample.labels[:2]) or None
+    for k in frame.index:
+        truth = np.full(n, np.nan)
+        truth[sample.rows] = sample.gold[:, k]
+        probability = np.full(n, np.nan)
+        probability[sample.rows] = sample.design.probability
+        try:
+            result = rogan_gladen(
+                sample.predicted[:, k],
+                truth,
+                probability,
+                clusters=clusters,
+                weights=sample.weights,
+                conf_level=conf_level,
+            )
+        except DataError:
+            frame.loc[k, "note"] = "no estimate: predictions no better than chance"
+            continue
+        frame.loc[k, ["estimate", "std_error"]] = result.estimate, result.std_error
+        limits = np.clip([result.conf_low, result.conf_high], 0, 1)
+        frame.loc[k, ["conf_low", "conf_high"]] = limits
+
+
+def _correlation(result: Fit, sample: Sample) -> np.ndarray:
+    """Return the correlation of the estimates of the categories, shape (K, K)."""
+    sums = row_scores(result, sample)
+    if sample.labels:
+        sums = indicator(sample.labels[0], sample.design.sizes[0]) @ sums
+    covariance = sums.T @ sums
+    root = np.sqrt(np.diag(covariance))
+    root[root == 0] = 1.0
+    return covariance / np.outer(root, root)
+
+
+def row_scores(result: Fit, sample: Sample) -> np.ndarray:
+    """Return the scores of each row for an intercept-only model, shape (n, K)."""
+    residual = sample.predicted - result.b.T
+    scores = result.equations.base_factor * sample.weights[:, None] * residual
+    gold = result.equations.gold_scores(result.b)[:, 0, :]
+    if result.centring is not None:
+        scores = scores - sample.weights[:, None] * result.centring.base
+        gold = gold - result.centring.gold[:, 0, :]
+    np.add.at(scores, sample.rows, gold)
+    return scores
+
+
+def _joint_quantile(
+    correlation: np.ndarray, conf_level: float, generator: np.random.Generator, draws: int = 20_000
+) -> float:
+    """Return the quantile of the largest absolute value of correlated normals."""
+    values, vectors = np.linalg.eigh(correlation)
+    root = vectors * np.sqrt(np.maximum(values, 0))
+    largest = np.zeros(draws)
+    normals = generator.standard_normal((draws, len(correlation))) @ root.T
+    np.max(np.abs(normals), axis=1, out=largest)
+    return float(np.quantile(largest, conf_level))
