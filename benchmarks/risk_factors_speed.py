@@ -92,9 +92,13 @@ def main() -> None:
     done.set()
     watcher.join()
     gib = 1024**3
-    print(f"{arguments.incidents:,} incidents, {CATEGORIES} categories, {table['term'].nunique()} terms,")
+    print(
+        f"{arguments.incidents:,} incidents, {CATEGORIES} categories, {table['term'].nunique()} terms,"
+    )
     print(f"{table['estimator'].nunique()} estimators, clustered by 100 agencies: {seconds:.1f} s")
-    print(f"memory: {highest[0] / gib:.2f} GiB at most, of which input tables {before / gib:.2f} GiB")
+    print(
+        f"memory: {highest[0] / gib:.2f} GiB at most, of which input tables {before / gib:.2f} GiB"
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from boundary_research._checks import DataError, check_file, check_fraction
 from boundary_research._files import write_atomically
 from boundary_research.classifier import _calibration as calibration
-from boundary_research.classifier.text import NarrativeVectorizer
+from boundary_research.classifier.text import NarrativeVectorizer, TermCounts
 
 FILE_FORMAT = 1
 
@@ -82,8 +82,8 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        C: float = 16.0,
-        alpha: float = 0.3,
+        C: float = 8.0,
+        alpha: float = 1.0,
         words: tuple[int, int] | None = (1, 2),
         characters: tuple[int, int] | None = (3, 5),
         character_weight: float = 2.0,
@@ -147,9 +147,9 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         self.n_positive_ = labels.sum(axis=0)
         self.notes_: dict[str, str] = {}
         self.vectorizer_ = self._new_vectorizer()
-        features = self.vectorizer_.fit_transform(texts)
-        self.coef_, self.intercept_ = self._fit_linear(features, labels)
-        scores = self._cross_validate(texts, labels, groups)
+        counted = self.vectorizer_.count(texts)
+        self.coef_, self.intercept_ = self._fit_linear(self.vectorizer_.fit_counts(counted), labels)
+        scores = self._cross_validate(counted, labels, groups)
         self._calibrate(scores, labels)
         for name, note in self.notes_.items():
             warnings.warn(f"category {name!r}: {note}", ThinCategoryWarning, stacklevel=2)
@@ -166,6 +166,7 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         k = labels.shape[1]
         coef = np.zeros((k, features.shape[1]))
         intercept = np.zeros(k)
+        features.sort_indices()
         total = np.asarray(features.sum(axis=0)).ravel()
         for j in range(k):
             y = labels[:, j]
@@ -175,7 +176,8 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
             positive = np.asarray(features[y].sum(axis=0)).ravel() + self.alpha
             negative = total - positive + 2 * self.alpha
             ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
-            scaled = features @ sparse.diags_array(ratio)
+            scaled = features.copy()
+            scaled.data = scaled.data * ratio[scaled.indices]
             model = LogisticRegression(
                 C=self.C, class_weight="balanced", solver="liblinear", random_state=self.random_state
             ).fit(scaled, y)
@@ -184,16 +186,16 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         return coef, intercept
 
     def _cross_validate(
-        self, texts: list[str], labels: np.ndarray, groups: Sequence[Any] | None
+        self, counted: dict[str, TermCounts], labels: np.ndarray, groups: Sequence[Any] | None
     ) -> np.ndarray:
         """Return out-of-fold scores, shape (n, k); NaN where there was no fold."""
         scores = np.full(labels.shape, np.nan)
-        array = np.array(texts, dtype=object)
         for train, test in calibration.split_folds(labels, groups, self.cv, self.random_state):
             vectorizer = self._new_vectorizer()
-            features = vectorizer.fit_transform(array[train])
+            features = vectorizer.fit_counts({k: v.rows(train) for k, v in counted.items()})
             coef, intercept = self._fit_linear(features, labels[train])
-            scores[test] = vectorizer.transform(array[test]) @ coef.T + intercept
+            unseen = vectorizer.transform_counts({k: v.rows(test) for k, v in counted.items()})
+            scores[test] = unseen @ coef.T + intercept
         return scores
 
     def _calibrate(self, scores: np.ndarray, labels: np.ndarray) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
 
 _WORD = re.compile(r"\w+")
@@ -19,6 +21,7 @@ _CLAUSE_END = re.compile(r"[.!?…]+[\"'”’)]*\s+|[;:]\s+|\n+|,\s+|\s[-–—
 _SHORTEST_CLAUSE = 4
 
 Located = tuple[str, int, int]
+_Ngrams = Callable[..., Iterator[Located]]
 
 
 def word_ngrams(text: str, low: int, high: int) -> Iterator[Located]:
@@ -78,6 +81,18 @@ def split_clauses(text: str) -> list[tuple[int, int]]:
     return clauses
 
 
+@dataclass(frozen=True)
+class TermCounts:
+    """How often each n-gram of one block occurs: counts of shape (n narratives, n terms)."""
+
+    counts: sparse.csr_array
+    terms: np.ndarray
+
+    def rows(self, which: np.ndarray) -> TermCounts:
+        """Return the counts of some narratives, with the same terms."""
+        return TermCounts(self.counts[which], self.terms)
+
+
 class NarrativeVectorizer(TransformerMixin, BaseEstimator):
     """TF-IDF of word n-grams and of character n-grams, each block with rows of fixed length.
 
@@ -104,56 +119,86 @@ class NarrativeVectorizer(TransformerMixin, BaseEstimator):
         self.character_weight = character_weight
         self.min_narratives = min_narratives
 
-    def _blocks(self) -> list[tuple[str, Any, tuple[int, int]]]:
-        blocks = [("words", word_ngrams, self.words), ("characters", character_ngrams, self.characters)]
+    def _blocks(self) -> list[tuple[str, _Ngrams, tuple[int, int]]]:
+        blocks: list[tuple[str, _Ngrams, tuple[int, int] | None]] = [
+            ("words", word_ngrams, self.words),
+            ("characters", character_ngrams, self.characters),
+        ]
         return [(name, ngrams, sizes) for name, ngrams, sizes in blocks if sizes is not None]
 
-    def _weighted(self, name: str, features: sparse.csr_matrix) -> sparse.csr_matrix:
-        return features * self.character_weight if name == "characters" else features
-
-    @staticmethod
-    def _vectorizer(ngrams: Any, sizes: tuple[int, int], **options: Any) -> TfidfVectorizer:
-        def analyze(text: str) -> list[str]:
-            return [term for term, _, _ in ngrams(text, *sizes)]
-
-        return TfidfVectorizer(analyzer=analyze, sublinear_tf=True, dtype=np.float64, **options)
+    def count(self, texts: Iterable[str]) -> dict[str, TermCounts]:
+        """Count all n-grams of each block; `fit_counts` then learns from any rows of them."""
+        texts = list(texts)
+        result = {}
+        for name, ngrams, sizes in self._blocks():
+            counter = CountVectorizer(analyzer=_analyzer(ngrams, sizes), dtype=np.float64)
+            try:
+                counts = counter.fit_transform(texts)
+                terms = counter.get_feature_names_out()
+            except ValueError:  # no text holds a single n-gram
+                counts, terms = np.zeros((len(texts), 0)), np.array([], dtype=object)
+            result[name] = TermCounts(sparse.csr_array(counts), terms)
+        return result
 
     def fit(self, texts: Iterable[str], y: Any = None) -> NarrativeVectorizer:
         """Learn the vocabulary and the inverse document frequencies."""
-        self.fit_transform(texts)
+        self.fit_counts(self.count(texts))
         return self
 
     def fit_transform(self, texts: Iterable[str], y: Any = None) -> sparse.csr_array:
         """Learn the vocabulary and return the features, shape (n narratives, n terms)."""
-        texts = list(texts)
-        self.vectorizers_: dict[str, TfidfVectorizer] = {}
-        parts = []
-        for name, ngrams, sizes in self._blocks():
-            vectorizer = self._vectorizer(ngrams, sizes, min_df=min(self.min_narratives, len(texts)))
-            try:
-                parts.append(self._weighted(name, vectorizer.fit_transform(texts)))
-            except ValueError:
-                # No term is frequent enough; keep every term rather than none.
-                try:
-                    vectorizer = self._vectorizer(ngrams, sizes)
-                    parts.append(self._weighted(name, vectorizer.fit_transform(texts)))
-                except ValueError:
-                    continue
-            self.vectorizers_[name] = vectorizer
-        if not parts:
-            return sparse.csr_array((len(texts), 0))
-        return sparse.csr_array(sparse.hstack(parts))
+        return self.fit_counts(self.count(texts))
+
+    def fit_counts(self, counted: dict[str, TermCounts]) -> sparse.csr_array:
+        """Learn from counts and return the features, shape (n narratives, n terms)."""
+        self.vocabulary_: dict[str, dict[str, int]] = {}
+        self.idf_: dict[str, np.ndarray] = {}
+        self.kept_: dict[str, np.ndarray] = {}
+        for name, block in counted.items():
+            n = block.counts.shape[0]
+            frequency = np.bincount(block.counts.indices, minlength=len(block.terms))
+            kept = np.flatnonzero(frequency >= min(self.min_narratives, n))
+            if not len(kept):
+                # No term is frequent enough; keep every one that occurs rather than none.
+                kept = np.flatnonzero(frequency)
+            self.kept_[name] = kept
+            self.vocabulary_[name] = {term: i for i, term in enumerate(block.terms[kept])}
+            # Smoothed, as scikit-learn's TfidfTransformer has it by default.
+            self.idf_[name] = np.log((1 + n) / (1 + frequency[kept])) + 1
+        return self.transform_counts(counted)
+
+    def transform_counts(self, counted: dict[str, TermCounts]) -> sparse.csr_array:
+        """Return the features of counts that have the terms of those fitted."""
+        return self._features(
+            {name: block.counts[:, self.kept_[name]] for name, block in counted.items()}
+        )
 
     def transform(self, texts: Iterable[str]) -> sparse.csr_array:
         """Return the features, shape (n narratives, n terms)."""
-        check_is_fitted(self, "vectorizers_")
+        check_is_fitted(self, "vocabulary_")
         texts = list(texts)
-        if not self.vectorizers_:
-            return sparse.csr_array((len(texts), 0))
-        parts = [
-            self._weighted(name, vectorizer.transform(texts))
-            for name, vectorizer in self.vectorizers_.items()
-        ]
+        counts = {}
+        for name, ngrams, sizes in self._blocks():
+            vocabulary = self.vocabulary_[name]
+            if not vocabulary or not texts:
+                counts[name] = sparse.csr_array((len(texts), len(vocabulary)))
+                continue
+            counter = CountVectorizer(
+                analyzer=_analyzer(ngrams, sizes), vocabulary=vocabulary, dtype=np.float64
+            )
+            counts[name] = sparse.csr_array(counter.transform(texts))
+        return self._features(counts)
+
+    def _features(self, counts: dict[str, sparse.csr_array]) -> sparse.csr_array:
+        parts = []
+        for name, block in counts.items():
+            weighted = sparse.csr_array(block, copy=True)
+            # Sublinear term frequency, inverse document frequency, rows of length one.
+            weighted.data = (1 + np.log(weighted.data)) * self.idf_[name][weighted.indices]
+            features = normalize(weighted)
+            parts.append(features * self.character_weight if name == "characters" else features)
+        if not parts:
+            return sparse.csr_array((0, 0))
         return sparse.csr_array(sparse.hstack(parts))
 
     def locate(self, text: str, starts: np.ndarray) -> sparse.csr_array:
@@ -179,9 +224,7 @@ class NarrativeVectorizer(TransformerMixin, BaseEstimator):
         places: list[int] = []
         offset = 0
         for name, ngrams, sizes in self._blocks():
-            if name not in self.vectorizers_:
-                continue
-            vocabulary = self.vectorizers_[name].vocabulary_
+            vocabulary = self.vocabulary_[name]
             for term, start, _ in ngrams(text, *sizes):
                 column = vocabulary.get(term)
                 if column is not None:
@@ -189,33 +232,35 @@ class NarrativeVectorizer(TransformerMixin, BaseEstimator):
                     places.append(start)
             offset += len(vocabulary)
         column_of = np.array(columns, dtype=np.intp)
-        part = np.maximum(np.searchsorted(starts, np.array(places, dtype=np.intp), side="right") - 1, 0)
+        part = np.searchsorted(starts, np.array(places, dtype=np.intp), side="right") - 1
         occurrences = np.bincount(column_of, minlength=row.shape[1])
         shares = values[column_of] / occurrences[column_of]
-        return sparse.csr_array(
-            sparse.coo_array((shares, (part, column_of)), shape=(len(starts), row.shape[1]))
-        )
+        located = (shares, (np.maximum(part, 0), column_of))
+        return sparse.csr_array(sparse.coo_array(located, shape=(len(starts), row.shape[1])))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the fitted state as arrays of text and floats."""
-        check_is_fitted(self, "vectorizers_")
+        """Return the fitted state as arrays of bytes and floats."""
+        check_is_fitted(self, "vocabulary_")
         arrays = {}
-        for name, vectorizer in self.vectorizers_.items():
-            terms = sorted(vectorizer.vocabulary_, key=vectorizer.vocabulary_.__getitem__)
-            joined = "\n".join(terms).encode("utf-8")
+        for name, vocabulary in self.vocabulary_.items():
+            joined = "\n".join(vocabulary).encode("utf-8")
             arrays[f"{name}_terms"] = np.frombuffer(joined, dtype=np.uint8)
-            arrays[f"{name}_idf"] = vectorizer.idf_
+            arrays[f"{name}_idf"] = self.idf_[name]
         return arrays
 
     def from_arrays(self, arrays: Any) -> NarrativeVectorizer:
         """Restore the state that `to_arrays` gave."""
-        self.vectorizers_ = {}
-        for name, ngrams, sizes in self._blocks():
-            if f"{name}_terms" not in arrays:
-                continue
-            terms = arrays[f"{name}_terms"].tobytes().decode("utf-8").split("\n")
-            vectorizer = self._vectorizer(ngrams, sizes, vocabulary=terms)
-            vectorizer.idf_ = arrays[f"{name}_idf"]
-            vectorizer.vocabulary_ = {term: i for i, term in enumerate(terms)}
-            self.vectorizers_[name] = vectorizer
+        self.vocabulary_, self.idf_ = {}, {}
+        for name, _, _ in self._blocks():
+            text = arrays[f"{name}_terms"].tobytes().decode("utf-8")
+            terms = text.split("\n") if text else []
+            self.vocabulary_[name] = {term: i for i, term in enumerate(terms)}
+            self.idf_[name] = arrays[f"{name}_idf"]
         return self
+
+
+def _analyzer(ngrams: _Ngrams, sizes: tuple[int, int]) -> Callable[[str], list[str]]:
+    def analyze(text: str) -> list[str]:
+        return [term for term, _, _ in ngrams(text, *sizes)]
+
+    return analyze

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment
+from markupsafe import Markup
 
 if TYPE_CHECKING:
     from boundary_research.codebook.model import Codebook
@@ -69,8 +70,8 @@ def render_html(codebook: Codebook, *, page: bool = False) -> str:
     body = environment.from_string(_BODY).render(book=codebook, groups=groups, page=page)
     if not page:
         return body
-    plain = Environment(autoescape=False)
-    return plain.from_string(_PAGE).render(book=codebook, body=body)
+    page_environment = Environment(autoescape=True)
+    return page_environment.from_string(_PAGE).render(book=codebook, body=Markup(body))
 
 
 def render_markdown(codebook: Codebook) -> str:

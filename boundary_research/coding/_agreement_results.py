@@ -119,7 +119,9 @@ def benchmark_probabilities(
     The probability that the coefficient lies in a level is that of a normal distribution with the
     estimate's standard error, truncated to [−1, 1]. Levels are then added up from the highest; the
     highest level whose cumulative probability reaches `confidence` is the one that may be claimed
-    (Gwet 2014, *Handbook of Inter-Rater Reliability*, section 6.4).
+    (Gwet 2014, *Handbook of Inter-Rater Reliability*, section 6.4). Perfect agreement has a
+    standard error of zero, however few the units; the one that its interval implies then takes its
+    place.
 
     Parameters
     ----------
@@ -164,16 +166,18 @@ def benchmark_probabilities(
     levels = SCALES[scale][::-1]
     low = np.array([start for _, start in levels])
     high = np.concatenate([[1.0], low[:-1]])
-    if np.isnan(result.estimate) or np.isnan(result.std_error):
+    std_error = result.std_error
+    if std_error < 1e-12 and not np.isnan(result.conf_low):
+        quantile = float(stats.norm.ppf((1 + result.confidence) / 2))
+        std_error = (result.conf_high - result.conf_low) / quantile
+    if np.isnan(result.estimate) or np.isnan(std_error):
         probability = np.full(len(low), np.nan)
-    elif result.std_error < 1e-12:
+    elif std_error < 1e-12:
         inside = (result.estimate > low) & (result.estimate <= high)
         probability = inside.astype(float)
     else:
         ends = np.vstack([high, low, np.ones(len(low)), -np.ones(len(low))])
-        at_high, at_low, at_one, at_minus = stats.norm.cdf(
-            (ends - result.estimate) / result.std_error
-        )
+        at_high, at_low, at_one, at_minus = stats.norm.cdf((ends - result.estimate) / std_error)
         probability = (at_high - at_low) / (at_one - at_minus)
     cumulative = np.cumsum(probability)
     reached = np.nan_to_num(cumulative) >= confidence

@@ -71,7 +71,8 @@ def check_severity(value: Any, codebook: Mapping[str, Any], category: str) -> in
 
 def _check_spans(value: Any, category: str, length: int) -> tuple[tuple[int, int], ...]:
     spans = set()
-    for span in value if isinstance(value, list | tuple) else [None]:
+    given: list[Any] = list(value) if isinstance(value, list | tuple) else [None]
+    for span in given:
         right = (
             isinstance(span, list | tuple)
             and len(span) == 2

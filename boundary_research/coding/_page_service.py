@@ -61,7 +61,7 @@ class PageService:
             "role": identity.role,
             "study": self.store.name,
             "codebook": _shown_codebook(self.store.codebook),
-            "phase": self.store.phase()[1],
+            "phase": self.store.phase(),
         }
         if identity.role == "coder":
             items = self._items(identity.coder_id)
@@ -74,15 +74,17 @@ class PageService:
 
     def _items(self, coder_id: str) -> list[dict[str, Any]]:
         own = self.store.verdicts(coder_id=coder_id)
-        newest = own["revision_id"].max()
+        revisions = own["revision_id"].fillna(0).tolist()
+        newest = max(revisions, default=0)
+        columns = (own[column].tolist() for column in ("position", "incident_id", "state"))
         return [
             {
-                "position": int(row.position),
-                "incident_id": row.incident_id,
-                "state": row.state,
-                "newest": bool(pd.notna(row.revision_id) and row.revision_id == newest),
+                "position": position,
+                "incident_id": incident_id,
+                "state": state,
+                "newest": 0 < revision == newest,
             }
-            for row in own.itertuples()
+            for position, incident_id, state, revision in zip(*columns, revisions, strict=True)
         ]
 
     def _handle_coder(
@@ -188,6 +190,7 @@ class PageService:
             "category", keep="last"
         )
         decided = {row.category: row for row in decisions.itertuples()}
+        order = [category["id"] for category in self.store.codebook["categories"]]
         return {
             "incident_id": incident_id,
             "narrative": self.store.narrative(incident_id),
@@ -204,7 +207,7 @@ class PageService:
                     "kind": row.kind,
                     "decision": _shown_decision(decided.get(row.category)),
                 }
-                for row in questions.itertuples()
+                for row in sorted(questions.itertuples(), key=lambda q: order.index(q.category))
             ],
         }
 

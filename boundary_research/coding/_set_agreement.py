@@ -10,11 +10,8 @@ import pandas as pd
 
 from boundary_research._checks import DataError, check_choice, rows_text
 from boundary_research.coding import _agreement
-from boundary_research.coding._agreement_intervals import (
-    AgreementOptions,
-    check_interval,
-    estimate_agreement,
-)
+from boundary_research.coding._agreement_estimates import estimate_agreement
+from boundary_research.coding._agreement_intervals import AgreementOptions, check_interval
 from boundary_research.coding._agreement_results import AgreementResult
 from boundary_research.coding._coefficients import split_options
 from boundary_research.coding._ratings import read_ratings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 from datetime import UTC, datetime
@@ -122,6 +123,11 @@ def _triggers() -> str:
 def now() -> str:
     """Return the time in UTC as ISO 8601 text that sorts by time."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def hash_token(token: str) -> bytes:
+    """Return the SHA-256 of a token; a plain hash is enough for 256 random bits."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -1,4 +1,4 @@
-"""The same association by other comparison groups, cut points and choices of reports."""
+"""The same association against other comparison groups, and for a negative control."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from scipy import stats
 from boundary_research._checks import (
     DataError,
     check_choice,
-    check_columns,
     check_fraction,
-    check_random_state,
 )
 from boundary_research._tables import ESTIMATE_COLUMNS
 from boundary_research.inference._alignment import Codes, align_codes, match_incidents
@@ -22,10 +20,12 @@ from boundary_research.inference._formula import build_design, clean_variables, 
 from boundary_research.inference.shares import cluster_columns
 
 _CASE, _CONTROL, _OTHER, _NONE, _REST = "case", "control", "other", "none", "unlisted"
+FEWEST = 5  # gold incidents of a class below which no comparison is made
 _ADVICE = (
-    "An association that reporting or detection brings about shows against one comparison group and "
-    "not the other, or with the negative-control category too. The last two designs should be near "
-    "1; the third compares two kinds of incidents that share such a bias."
+    "An association that reporting or detection brings about shows against one comparison group "
+    "and not the other, or for the negative-control category too. The designs that begin with "
+    "control should be near 1; design negative_control compares two kinds of incidents that share "
+    "such a bias."
 )
 
 
@@ -166,13 +166,7 @@ def compare_designs(
     parsed, variables = parse_formula(formula, incidents.columns)
     codes = align_codes(coded, gold, trained_on_gold=trained_on_gold)
     codes, incidents = match_incidents(codes, incidents)
-    for name in [category, negative_control, *(other_categories or [])]:
-        if name is not None:
-            check_choice(name, codes.categories, name="category")
-    if negative_control == category:
-        raise DataError("negative_control must be another category than the one in question.")
-    taken = {category, negative_control}
-    others = [c for c in (other_categories or codes.categories) if c not in taken]
+    others = _comparison(codes.categories, category, negative_control, other_categories)
     frame = clean_variables(incidents, variables, contrasts)
     labels = cluster_columns(clusters, codes, incidents)
     complete = frame.notna().all(axis=1).to_numpy()
@@ -181,28 +175,12 @@ def compare_designs(
         labels = labels[complete].reset_index(drop=True)
     design = build_design(parsed, frame, formula=formula)
     classes = {
-        "predicted": _classes(
-            codes.predicted, codes.categories, category, negative_control, others
-        ),
-        "gold": _classes(codes.gold, codes.categories, category, negative_control, others),
+        name: _classes(present, codes.categories, category, negative_control, others)
+        for name, present in (("predicted", codes.predicted), ("gold", codes.gold))
     }
     wanted = _contrasts(category, negative_control)
     counts = pd.Series(classes["gold"]).value_counts()
-    for _, _, *pair in wanted:
-        for name in pair:
-            if counts.get(name, 0) < 2:
-                raise DataError(
-                    f"compare_designs: fewer than two gold codes in the comparison class {name!r} "
-                    f"(gold incidents a class: {counts.to_dict()}). Code more narratives, or choose "
-                    f"another negative control or other_categories."
-                )
-    levels = [c for c in (_NONE, _OTHER, _CONTROL, _CASE, _REST) if counts.get(c, 0)]
-    unseen = set(classes["predicted"]) - set(levels)
-    if unseen:
-        raise DataError(
-            f"compare_designs: the predictions have the class {sorted(unseen)[0]!r}, the gold codes "
-            f"do not. Code more narratives, or widen other_categories."
-        )
+    levels = _levels(classes, counts, wanted)
     parts = []
     for estimator in estimators:
         result = _fit(design.X, classes, codes, labels, levels, estimator, conf_level)
@@ -221,9 +199,44 @@ def compare_designs(
     ratio = ["odds_ratio", "odds_ratio_low", "odds_ratio_high"]
     table = table[["design", *ESTIMATE_COLUMNS, *ratio, "n_gold_case", "n_gold_comparison"]]
     table.attrs["estimand"] = "odds ratios of kinds of incidents, among reported incidents"
+    table.attrs["conf_level"] = conf_level
     table.attrs["reading"] = _ADVICE
     table.attrs["n_missing"] = int((~complete).sum())
     return table
+
+
+def _comparison(
+    categories: list[str], category: str, control: str | None, others: Sequence[str] | None
+) -> list[str]:
+    """Return the categories of the first comparison group."""
+    for name in [category, *([control] if control else []), *(others or [])]:
+        check_choice(name, categories, name="category")
+    if control == category:
+        raise DataError("negative_control must be another category than the one in question.")
+    return [name for name in (others or categories) if name not in (category, control)]
+
+
+def _levels(
+    classes: dict[str, np.ndarray], counts: pd.Series, wanted: list[tuple[str, str, str, str]]
+) -> list[str]:
+    """Return the classes that occur, or refuse those with too few gold codes."""
+    advice = "Code more narratives, or choose another negative_control or other_categories."
+    for _, _, *pair in wanted:
+        for name in pair:
+            if counts.get(name, 0) < FEWEST:
+                raise DataError(
+                    f"compare_designs: fewer than {FEWEST} gold incidents are in the class "
+                    f"{name!r} (case: the category; control: the negative control; other: another "
+                    f"category; none: no category). {advice}"
+                )
+    levels = [c for c in (_NONE, _OTHER, _CONTROL, _CASE, _REST) if counts.get(c, 0)]
+    unseen = sorted(set(classes["predicted"]) - set(levels))
+    if unseen:
+        raise DataError(
+            f"compare_designs: the predictions have the class {unseen[0]!r}, the gold codes do "
+            f"not. {advice}"
+        )
+    return levels
 
 
 def _contrast_table(
@@ -261,151 +274,3 @@ def _contrast_table(
                 }
             )
     return pd.DataFrame(rows)
-
-
-def cut_point_sensitivity(
-    attribute: str,
-    incidents: pd.DataFrame,
-    coded: pd.DataFrame,
-    gold: pd.DataFrame,
-    *,
-    levels: Sequence[str],
-    adjust_for: Sequence[str] = (),
-    **options: Any,
-) -> pd.DataFrame:
-    """Return the association of "small" with each category at every cut point of an attribute.
-
-    Parameters
-    ----------
-    attribute : str
-        Column of `incidents` with ordered levels, such as the population of the place.
-    incidents, coded, gold : pandas.DataFrame
-    levels : sequence of str
-        All levels, smallest first: ``load_codebook().attribute("community_size").levels``, say;
-        `not_stated` among them is passed over.
-    adjust_for : sequence of str
-        Further columns of the regression.
-    **options
-        To `risk_factors`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of `risk_factors` for the level "at or below" of each cut, with the first columns
-        `cut_point` (the largest level that counts as small), `n_at_or_below`, `n_above` and, where a
-        cut cannot be estimated, empty numbers and the reason in `note`.
-    """
-    from boundary_research.inference.risk import risk_factors
-
-    check_columns(incidents.columns, [attribute, *adjust_for], source="table incidents")
-    order = [str(level) for level in levels if str(level) != "not_stated"]
-    if len(order) < 2:
-        raise DataError("levels must name two levels or more, the smallest first.")
-    value = incidents[attribute].astype(object)
-    value = value.where(incidents[attribute].notna(), "not_stated").astype(str)
-    unknown = sorted(set(value) - set(order) - {"not_stated"})
-    if unknown:
-        raise DataError(
-            f"levels: {attribute} has {unknown[0]!r}, which is not listed. Listed: "
-            f"{', '.join(order)}."
-        )
-    name = f"{attribute}_group"
-    if name in incidents.columns:
-        raise DataError(f"table incidents has a column {name!r} already. Rename it.")
-    position = value.map({level: i for i, level in enumerate(order)})
-    options["contrasts"] = {**(options.get("contrasts") or {}), name: "above"}
-    formula = "~ " + " + ".join([name, *adjust_for])
-    parts = []
-    for i, level in enumerate(order[:-1]):
-        small = np.where(position <= i, "at or below", "above")
-        group = pd.Series(small, index=incidents.index, dtype=object).where(position.notna())
-        counts = group.value_counts()
-        try:
-            table = risk_factors(formula, incidents.assign(**{name: group}), coded, gold, **options)
-            table = table[table["variable"] == name]
-        except DataError as error:
-            table = pd.DataFrame({"term": [f"{name}[T.at or below]"], "note": [str(error)]})
-        table = table.reset_index(drop=True)
-        for j, (column, side) in enumerate(
-            (("n_at_or_below", "at or below"), ("n_above", "above")), start=1
-        ):
-            table.insert(j - 1, column, int(counts.get(side, 0)))
-        table.insert(0, "cut_point", level)
-        parts.append(table)
-    if all("estimate" not in part.columns for part in parts):
-        raise DataError(f"No cut point of {attribute} can be estimated: {parts[0]['note'][0]}")
-    combined = pd.concat(parts, ignore_index=True)
-    combined.attrs.update(next(p.attrs for p in parts if "estimate" in p.columns))
-    return combined
-
-
-def first_incident_sensitivity(
-    formula: str,
-    incidents: pd.DataFrame,
-    coded: pd.DataFrame,
-    gold: pd.DataFrame,
-    *,
-    practitioner: str = "practitioner_id",
-    date: str = "occurred_on",
-    random_state: int | np.random.Generator | None = 0,
-    **options: Any,
-) -> pd.DataFrame:
-    """Return associations with all reports, with first reports, and with one for each practitioner.
-
-    A few practitioners draw many reports; an association that rests on them is one about those
-    people.
-
-    Parameters
-    ----------
-    formula, incidents, coded, gold
-        See `risk_factors`.
-    practitioner, date : str
-        Columns of `incidents`. Reports without a practitioner count as one practitioner each;
-        undated ones come last.
-    random_state : int, numpy.random.Generator or None
-    **options
-        To `risk_factors`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Rows of `risk_factors` with the first columns `reports` ("all", "first", "one_at_random") and
-        `n_reports`, `n_practitioners`.
-    """
-    from boundary_research.inference.risk import risk_factors
-
-    check_columns(incidents.columns, [practitioner, date], source="table incidents")
-    generator = check_random_state(random_state)
-    person = incidents[practitioner].astype(object)
-    alone = "report " + incidents["incident_id"].astype(str)
-    person = person.where(incidents[practitioner].notna(), alone).astype(str)
-    when = pd.to_datetime(incidents[date], errors="coerce")
-    order = pd.DataFrame(
-        {
-            "person": person.to_numpy(),
-            "when": when.to_numpy(),
-            "id": incidents["incident_id"].astype(str).to_numpy(),
-            "chance": generator.random(len(incidents)),
-            "row": np.arange(len(incidents)),
-        }
-    )
-    first = order.sort_values(["when", "id"], na_position="last").drop_duplicates("person")
-    random = order.sort_values("chance").drop_duplicates("person")
-    if len(first) == len(incidents):
-        raise DataError(
-            f"No {practitioner} occurs twice, so there are no repeat practitioners to examine."
-        )
-    parts = []
-    for name, rows in (
-        ("all", np.arange(len(incidents))),
-        ("first", np.sort(first["row"])),
-        ("one_at_random", np.sort(random["row"])),
-    ):
-        table = risk_factors(formula, incidents.iloc[rows], coded, gold, **options)
-        table.insert(0, "reports", name)
-        table.insert(1, "n_reports", len(rows))
-        table.insert(2, "n_practitioners", int(person.iloc[rows].nunique()))
-        parts.append(table)
-    combined = pd.concat(parts, ignore_index=True)
-    combined.attrs.update(parts[0].attrs)
-    return combined

@@ -10,7 +10,7 @@ from scipy import stats
 
 from boundary_research._checks import check_fraction, check_random_state
 from boundary_research.inference._alignment import align_codes, match_incidents
-from boundary_research.inference._counts import check_min_cell
+from boundary_research.inference._counts import check_min_cell, held_back
 from boundary_research.inference.multiple_testing import adjust_p_values
 from boundary_research.inference.shares import cluster_columns
 
@@ -166,7 +166,8 @@ def error_by_group(
         "auto" takes `agency_id` where it is there without gaps.
     conf_level : float
     min_cell : int
-        A rate from fewer gold incidents than this is held back.
+        A rate from fewer gold incidents than this is held back, and one more where a total would
+        give it away.
     adjust : {"bh", "by", "holm", "bonferroni"} or None
         For the tests: two for each category.
     trained_on_gold : bool, optional
@@ -230,11 +231,15 @@ def error_by_group(
     adjusted = pd.Series(np.nan, index=table.index)
     adjusted[once] = adjust_p_values(table.loc[once, "p_value"], adjust)
     table["p_adjusted"] = adjusted.groupby([table["category"], table["measure"]]).transform("first")
-    hidden = table["n_gold"] < min_cell
+    own = table["group"] != ALL
+    hidden = (table["n_gold"] > 0) & (table["n_gold"] < min_cell) & ~own
+    for _, rows in table[own].groupby(["category", "measure"]).groups.items():
+        hidden.loc[rows] = held_back(table.loc[rows, "n_gold"], min_cell)
     numbers = ["estimate", "conf_low", "conf_high", "n_gold", "n_effective"]
     table[numbers] = table[numbers].astype(float)
     table.loc[hidden, numbers] = np.nan
-    table.loc[hidden, "note"] = f"held back: fewer than {min_cell} gold incidents"
+    table.loc[hidden, "note"] = "held back: few gold incidents"
+    table.loc[table["n_gold"] == 0, "note"] = "no gold incidents"
     first = ["category", "by", "group", "measure", "estimate", "conf_low", "conf_high"]
     table = table[[*first, "n_gold", "n_effective", "p_value", "p_adjusted", "test", "note"]]
     table.attrs["conf_level"] = conf_level

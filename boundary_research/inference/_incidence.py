@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from boundary_research._checks import DataError, check_columns, check_fraction
+from boundary_research.inference._counts import check_min_cell, held_back
 
 ESTIMANDS = {
     "share": "share of reported incidents",
@@ -125,6 +126,7 @@ def incidence_rates(
     shares: pd.DataFrame | None = None,
     per: float = 1000.0,
     conf_level: float = 0.95,
+    min_cell: int = 5,
 ) -> pd.DataFrame:
     """Return rates of reported incidents by group, and their ratios to a reference group.
 
@@ -144,6 +146,8 @@ def incidence_rates(
     per : float
         Units of exposure that a rate is for.
     conf_level : float
+    min_cell : int
+        Groups of fewer incidents are held back, and one more where a total would give them away.
 
     Returns
     -------
@@ -214,10 +218,14 @@ def incidence_rates(
     if shares is not None:
         parts = _category_rates(shares, by, counts, person_time, reference, per, conf_level)
         table = pd.concat([table, parts], ignore_index=True)
-    table.insert(0, "term", by)
+    hidden = counts.index[held_back(counts, check_min_cell(min_cell))]
+    numbers = ["events", "rate", "conf_low", "conf_high"]
+    table.loc[table["group"].isin(hidden), [*numbers, *columns]] = np.nan
+    if reference in hidden:
+        table[columns] = np.nan
+    table.insert(0, "term", by + "[T." + table["group"] + "]")
+    table.loc[table["group"] == reference, "term"] = by
     table.insert(4, "reference", reference)
-    stated = table["group"] == reference
-    table["term"] = np.where(stated, by, by + "[T." + table["group"] + "]")
     table.attrs["estimand"] = f"reported incidents per {per:g} units of exposure"
     table.attrs["n_not_stated"] = int(len(incidents) - counts.sum())
     return table

@@ -12,6 +12,7 @@ from scipy import special, stats
 from boundary_research._checks import DataError, check_columns, check_fraction
 
 _KEYS = ["term", "category", "estimator"]
+_MEASURES = {"odds_ratio": "odds ratio", "rate_ratio": "rate ratio", "ratio": "ratio of shares"}
 MEANING = {
     "odds ratio": (
         "reporting of incidents of the category relative to the other incidents, at the exposed "
@@ -27,25 +28,21 @@ MEANING = {
 
 def _ratios_of_terms(estimates: pd.DataFrame) -> pd.DataFrame:
     """Return measure, ratio and limits of the rows of a risk-factor or rate table."""
-    for column, measure in (
-        ("odds_ratio", "odds ratio"),
-        ("rate_ratio", "rate ratio"),
-        ("ratio", "ratio of shares"),
-    ):
-        if {column, f"{column}_low", f"{column}_high"} <= set(estimates.columns):
-            break
-    else:
+    there = set(estimates.columns)
+    columns = [c for c in _MEASURES if {c, f"{c}_low", f"{c}_high"} <= there]
+    if not columns:
         raise DataError(
             "estimates has no ratio with limits (odds_ratio, rate_ratio or ratio, each with _low "
             "and _high). Give the table of risk_factors or incidence_rates, or shares by group "
             "with `by`, `exposed` and `reference`."
         )
+    column = columns[0]
     kept = [name for name in (*_KEYS, "group", "missing") if name in estimates.columns]
     rows = estimates
     if "term" in rows.columns:
         rows = rows[rows["term"] != "Intercept"]
     table = rows[kept].copy()
-    table["measure"] = measure
+    table["measure"] = _MEASURES[column]
     for name, source in (("ratio", ""), ("ratio_low", "_low"), ("ratio_high", "_high")):
         table[name] = rows[f"{column}{source}"].astype(float)
     return table.dropna(subset=["ratio"]).reset_index(drop=True)

@@ -14,17 +14,17 @@
 
 from __future__ import annotations
 
-from boundary_research.inference._comparison_designs import (
-    compare_designs,
-    cut_point_sensitivity,
-    first_incident_sensitivity,
-)
+from boundary_research.inference._comparison_designs import compare_designs
 from boundary_research.inference._confounding import e_value
 from boundary_research.inference._error_rates import error_by_group, wilson_interval
 from boundary_research.inference._incidence import (
     describe_estimand,
     garwood_interval,
     incidence_rates,
+)
+from boundary_research.inference._reanalyses import (
+    cut_point_sensitivity,
+    first_incident_sensitivity,
 )
 from boundary_research.inference._tipping_point import reporting_tipping_point, required_reporting
 from boundary_research.inference.variable_roles import (

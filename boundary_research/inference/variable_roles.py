@@ -98,8 +98,8 @@ def check_adjustment(
     Returns
     -------
     pandas.DataFrame
-        One row for each variable, in the order of the formula: as in `list_variable_roles`; `role` is
-        "unknown" for variables that the codebook does not have.
+        One row for each variable, in the order of the formula: as in `list_variable_roles`; `role`
+        is "unknown" for variables that the codebook does not have.
 
     Warns
     -----
@@ -141,8 +141,8 @@ def check_adjustment(
             f"{row.variable} ({row.role}): {row.reason}" for row in bad.itertuples(index=False)
         )
         warnings.warn(
-            f"formula {formula!r} adjusts for {', '.join(bad['variable'])}. {listed} Leave out what "
-            f"the diagram of the study does not ask for, or give its role there in `roles`.",
+            f"formula {formula!r} adjusts for {', '.join(bad['variable'])}. {listed} Leave out "
+            f"what the study's diagram does not ask for, or give its role there in `roles`.",
             AdjustmentWarning,
             stacklevel=2,
         )

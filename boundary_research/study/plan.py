@@ -27,7 +27,7 @@ _KEYS: dict[str, dict[str, tuple[type, ...]]] = {
         "id_column": (str,),
         "text_column": (str,),
         "columns": (dict,),
-        "details": (str,),
+        "only": (str,),
         "recode": (dict,),
     },
     "gold": {"sample": (str,), "codings": (str,), "coders": (list,), "gold": (str,)},
@@ -88,7 +88,7 @@ class StudyPlan:
     def inputs(self) -> dict[str, Path]:
         """Return the input files by a short name."""
         files = {"study": self.file, "incidents": self.incidents["file"]}
-        files |= {"details": self.incidents["details"]} if "details" in self.incidents else {}
+        files |= {"only": self.incidents["only"]} if "only" in self.incidents else {}
         files |= {key: self.gold[key] for key in ("sample", "codings", "gold") if key in self.gold}
         files |= {"codebook": self.codebook} if self.codebook else {}
         model = self.classifier["train_on"]
@@ -157,7 +157,7 @@ def load_plan(path: str | Path, *, output: str | Path | None = None) -> StudyPla
         content[part][key] = target
 
     resolve("incidents", "file")
-    for part, key in [("incidents", "details"), *(("gold", k) for k in ("sample", "codings", "gold"))]:
+    for part, key in [("incidents", "only"), *(("gold", k) for k in ("sample", "codings", "gold"))]:
         if key in content[part]:
             resolve(part, key)
     book = content.get("codebook", "bundled")

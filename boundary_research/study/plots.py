@@ -184,6 +184,8 @@ def plot_odds_ratios(
     term : str
     """
     part = estimates[(estimates["term"] == term) & estimates["odds_ratio"].notna()]
+    if "missing" in part.columns:
+        part = part[part["missing"] == "complete_case"]
     shown = [name for name in STYLES if name in set(part["estimator"])]
     names = part[part["estimator"] == shown[-1]].sort_values("odds_ratio")["category"].tolist()
     figure, axis = _new_figure(8.2, 1.2 + 0.44 * len(names))

@@ -47,7 +47,7 @@ def study_sections(run: StudyRun) -> list[Section]:
 def _summary(run: StudyRun) -> Section:
     table = run.tables["prevalence"]
     corrected = table[table["estimator"] == "dsl"].sort_values("estimate", ascending=False)
-    naive = table[table["estimator"] == "naive"].set_index("category")
+    naive = table[table["estimator"] == "naive"].set_index("category").loc[corrected["category"]]
     labels = _labels(run)
     top = corrected.iloc[0]
     off = corrected.set_index("category")
@@ -66,7 +66,7 @@ def _summary(run: StudyRun) -> Section:
 def _risk_sentence(run: StudyRun) -> str:
     table = run.tables["risk_factors"]
     term = run.plan.risk_factors.get("term")
-    part = table[table["estimator"] == "dsl"]
+    part = table[(table["estimator"] == "dsl") & (table["missing"] == "complete_case")]
     part = part[part["term"] == term] if term else part[part["term"] != "Intercept"]
     tested = part["p_adjusted"].notna().sum()
     passed = int((part["p_adjusted"] < 0.05).sum())
@@ -277,6 +277,7 @@ def _risk_factors(run: StudyRun) -> Section:
         [
             labels.get(r.category, r.category),
             r.term,
+            r.missing.replace("_", " "),
             ESTIMATOR_NAMES.get(r.estimator, r.estimator),
             number(r.odds_ratio),
             interval(r.odds_ratio_low, r.odds_ratio_high),
@@ -285,7 +286,7 @@ def _risk_factors(run: StudyRun) -> Section:
         ]
         for r in part.itertuples()
     ]
-    n_tests = int(table.loc[table["estimator"] == "dsl", "p_adjusted"].notna().sum())
+    n_tests = int(table["n_tests"].max())
     figures = []
     if "risk_factors" in run.figures:
         figures.append(
@@ -311,10 +312,19 @@ def _risk_factors(run: StudyRun) -> Section:
         tables=[
             ReportTable(
                 "All terms",
-                ["category", "term", "estimator", "odds ratio", "95% interval", "p", "p adjusted"],
+                [
+                    "category",
+                    "term",
+                    "missing exposure",
+                    "estimator",
+                    "odds ratio",
+                    "95% interval",
+                    "p",
+                    "p adjusted",
+                ],
                 rows,
                 folded=True,
-                text_columns=("category", "term", "estimator"),
+                text_columns=("category", "term", "missing exposure", "estimator"),
             )
         ],
     )

@@ -56,13 +56,20 @@ def _read_incidents(plan: StudyPlan) -> LoadedIncidents:
     options = {k: plan.incidents[k] for k in ("id_column", "text_column", "columns") if k in plan.incidents}
     loaded = load_incidents(plan.incidents["file"], **options)
     incidents = loaded.incidents
-    if "details" in plan.incidents:
-        details = _read_table(plan.incidents["details"])
-        check_columns(details.columns, ["incident_id"], source=plan.incidents["details"].name)
-        if details["incident_id"].duplicated().any():
-            raise DataError(f"{plan.incidents['details'].name!r}: incident_id must be unique.")
-        new = ["incident_id", *details.columns.difference(incidents.columns, sort=False)]
-        incidents = incidents.merge(details[new], on="incident_id", how="left")
+    if "only" in plan.incidents:
+        source = plan.incidents["only"]
+        listed = _read_table(source)
+        check_columns(listed.columns, ["incident_id"], source=source.name)
+        if listed["incident_id"].duplicated().any():
+            raise DataError(f"{source.name!r}: incident_id must be unique. Remove the repeats.")
+        absent = listed.loc[~listed["incident_id"].isin(incidents["incident_id"]), "incident_id"]
+        if len(absent):
+            raise DataError(
+                f"{source.name!r}: {len(absent)} ids are not among the incidents (the first is "
+                f"{absent.iloc[0]!r}). List only incidents of the file."
+            )
+        new = ["incident_id", *listed.columns.difference(incidents.columns, sort=False)]
+        incidents = incidents.merge(listed[new], on="incident_id", how="inner")
     for name, rule in plan.incidents.get("recode", {}).items():
         check_columns(incidents.columns, [rule["from"]], source="recode in study.yaml")
         levels = {old: new for new, olds in rule["levels"].items() for old in olds}

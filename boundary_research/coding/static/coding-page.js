@@ -33,7 +33,7 @@ function h(selector, properties = {}, ...children) {
     else if (name === "value" || name === "checked" || name === "disabled") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== false));
+  element.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
   return element;
 }
 
@@ -219,7 +219,7 @@ function guideEntry(codebook, byId, category, show) {
       h("div.rule", {}, h("h3", {}, "Telling neighbours apart"), h("p", {}, linked(category.neighbour_rule))),
     guideList("Include", category.include.map(linked)),
     guideList("Exclude", category.exclude.map((e) =>
-      e.see ? [...linked(e.text), " See ", see(e.see), "."] : linked(e.text))),
+      e.see ? [...linked(e.text), " See ", see(e.see)] : linked(e.text))),
     category.levels.length > 0 && [
       h("h3", {}, "Severity"),
       h("dl.severity", {}, category.levels.map((level) => [
@@ -311,7 +311,7 @@ function progressBar(page, done, total, what) {
 
 // Sends changes one after the other, each until it is answered: a change whose answer got lost is
 // sent again with the same save_id, which the store saves once.
-function saver(request, page, { onsaved, onlost }) {
+function saver(request, page, { onsaved, onrefused, onlost }) {
   const jobs = [];
   let running = null;
 
@@ -340,7 +340,7 @@ function saver(request, page, { onsaved, onlost }) {
         for (const dropped of jobs.splice(0)) dropped.resolve({ status: 0, content: {} });
         await onlost(answer);
       } else if (!jobs.length) {
-        page.setStatus("saved", "Saved");
+        onrefused();
       }
       job.resolve(answer);
     }
@@ -401,15 +401,17 @@ function coderPage(page, request, session) {
     h("div.column-head", {}, h("h2", {}, "Categories"), search), found,
     h("div.scroll", {}, list), verdicts);
   const guide = h("section.guide", { "aria-label": "Codebook" });
-  const showGuide = guidePanel(guide, codebook, byId, (id) => activate(id, true));
+  const showGuide = guidePanel(guide, codebook, byId, (id) => activate(id));
 
   // -- saving
 
+  let noteTimer = null;
   const saving = saver(request, page, {
     onsaved(answer, last) {
       adopt(answer, false);
-      if (last) page.setStatus("saved", `Saved ${clock(answer.saved_at)}`);
+      if (last) showSaved();
     },
+    onrefused: () => showSaved(),
     async onlost(answer) {
       if (answer.status === 401) return signedOut(page);
       await open(state.position);
@@ -434,6 +436,11 @@ function coderPage(page, request, session) {
     drawState();
   }
 
+  function showSaved() {
+    if (noteTimer) return;
+    page.setStatus(state.saved ? "saved" : "idle", state.saved ? `Saved ${clock(state.saved)}` : "Nothing to save yet");
+  }
+
   const path = () => `narratives/${state.position}`;
   const save = (recordedAs) =>
     saving.add("PUT", path(), { content: structuredClone(state.content), state: recordedAs }, () => state.revision);
@@ -449,7 +456,6 @@ function coderPage(page, request, session) {
     draw();
   }
 
-  let noteTimer = null;
   note.addEventListener("input", () => {
     page.setStatus("saving", "Saving…");
     clearTimeout(noteTimer);
@@ -505,7 +511,7 @@ function coderPage(page, request, session) {
     change(`Evidence removed from ${label(id)}.`, (content) => {
       content.categories[id].spans.splice(index, 1);
     });
-    list.querySelector(`[data-key="box-${CSS.escape(id)}"]`)?.focus({ preventScroll: true });
+    boxOf(id)?.focus({ preventScroll: true });
   }
 
   function setSeverity(id, level) {
@@ -527,13 +533,24 @@ function coderPage(page, request, session) {
     if (on && dropped) page.setAlert(`${words} ${plural(dropped, "category").replace("categorys", "categories")} taken away; Undo brings back.`);
   }
 
-  function activate(id, focus = false) {
+  const rowOf = (id) => list.querySelector(`[data-category="${CSS.escape(id)}"]`);
+  const boxOf = (id) => list.querySelector(`[data-key="box-${CSS.escape(id)}"]`);
+
+  // Makes a category the active one. The list is not drawn again, since this happens in the middle
+  // of clicks and focus changes on its elements.
+  function activate(id) {
     state.active = id;
     showGuide(id);
-    draw();
-    const box = list.querySelector(`[data-key="box-${CSS.escape(id)}"]`);
-    box?.closest(".category").scrollIntoView({ block: "nearest" });
-    if (focus && !box && state.query) { search.value = state.query = ""; draw(); }
+    if (!rowOf(id) && state.query) { search.value = state.query = ""; drawList(); }
+    for (const row of list.querySelectorAll(".category")) row.classList.toggle("active", row.dataset.category === id);
+    rowOf(id)?.scrollIntoView({ block: "nearest" });
+    drawText();
+  }
+
+  function readAbout(id) {
+    activate(id);
+    guide.scrollIntoView({ block: "nearest" });
+    guide.querySelector(".scroll").focus({ preventScroll: true });
   }
 
   async function undo() {
@@ -622,7 +639,7 @@ function coderPage(page, request, session) {
     page.setAlert();
     if (page.main.firstChild !== reader) page.main.replaceChildren(reader, chooser, guide);
     adopt(got, true);
-    page.setStatus(got.saved_at ? "saved" : "idle", got.saved_at ? `Saved ${clock(got.saved_at)}` : "Nothing to save yet");
+    showSaved();
     showGuide(null);
     draw();
     text.parentElement.scrollTop = 0;
@@ -657,13 +674,13 @@ function coderPage(page, request, session) {
     h("div.line", {},
       h("input", {
         type: "checkbox", id, checked: present, "data-key": `box-${category.id}`,
-        onchange: () => (present ? take(category.id) : addTo(category.id)),
+        onchange: () => (present && !state.selection ? take(category.id) : addTo(category.id)),
       }),
       h("label", { for: id }, category.label),
       suggestion && h("span.model", {}, `model ${Math.round(100 * suggestion.probability)}%`),
       h("button.about", {
         type: "button", "data-key": `about-${category.id}`, "aria-label": `Codebook entry: ${category.label}`,
-        onclick: () => activate(category.id),
+        onclick: () => readAbout(category.id),
       }, "?"),
       h("kbd", { "aria-hidden": "true" }, category.key || "·")),
     present && h("div.details", {},
@@ -782,6 +799,9 @@ function coderPage(page, request, session) {
   // -- selecting text
 
   const keepSelection = (event) => event.preventDefault();
+  chooser.addEventListener("mousedown", (event) => {
+    if (state.selection && event.target !== search) event.preventDefault();
+  });
   function noteSelection() {
     const held = readSelection(text);
     if (!held || !state.content) return;
@@ -816,6 +836,10 @@ function coderPage(page, request, session) {
   }
   // The text has a caret for choosing evidence by keyboard, and cannot be edited.
   text.addEventListener("beforeinput", (event) => event.preventDefault());
+  // Without this, pressing the mouse on selected words would drag them, not begin a new selection.
+  text.addEventListener("mousedown", (event) => {
+    if (state.selection && !event.shiftKey && event.button === 0) document.getSelection().removeAllRanges();
+  });
   text.addEventListener("drop", (event) => event.preventDefault());
   text.addEventListener("input", drawText);
   text.addEventListener("compositionend", drawText);
@@ -834,6 +858,9 @@ function coderPage(page, request, session) {
       text.focus({ preventScroll: true });
     }
   });
+  guide.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && state.active) boxOf(state.active)?.focus();
+  });
   list.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step || event.target.type !== "checkbox") return;
@@ -843,7 +870,8 @@ function coderPage(page, request, session) {
   });
 
   function onkey(event) {
-    if (!state.content || page.frame.querySelector("dialog[open]") || event.isComposing) return;
+    if (!state.content || page.frame.querySelector("dialog[open]") || event.isComposing) return undefined;
+    noteSelection();
     const typing = event.target === note || event.target === search;
     const modified = event.ctrlKey || event.metaKey;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
@@ -974,6 +1002,7 @@ function adjudicatorPage(page, request, session) {
     if (answer.status !== 200) { page.setAlert(answer.content.error); return; }
     adopt(answer.content);
     const first = state.item.questions.find((q) => !q.decision) ?? state.item.questions[0];
+    draw();
     activate(first.category);
     page.setStatus("idle", "");
     text.parentElement.scrollTop = 0;
@@ -995,7 +1024,11 @@ function adjudicatorPage(page, request, session) {
   function activate(category) {
     state.active = category;
     showGuide(category);
-    draw();
+    for (const element of cards.children) {
+      element.classList.toggle("active", element.dataset.category === category);
+      if (element.dataset.category === category) element.scrollIntoView({ block: "nearest" });
+    }
+    drawText();
   }
 
   const unitSpan = ([start, end]) => [state.maps.toUnit[start], state.maps.toUnit[end]];
@@ -1042,7 +1075,7 @@ function adjudicatorPage(page, request, session) {
       value: draft.reason, oninput: () => { draft.reason = reason.value; },
     });
     return h(`article.card${state.active === question.category ? ".active" : ""}`, {
-      "aria-label": category.label, onfocusin: () => { if (state.active !== question.category) activate(question.category); },
+      "data-category": category.id, "aria-label": category.label, onfocusin: () => { if (state.active !== question.category) activate(question.category); },
     },
     h("div.card-head", {},
       h("h3", {}, h("button.link", { type: "button", "data-key": `card-${category.index}`, onclick: () => activate(question.category) }, category.label)),
@@ -1080,11 +1113,11 @@ function adjudicatorPage(page, request, session) {
     page.setStatus("saved", `Saved ${clock(new Date())}`);
     page.announce(`Decision on ${category.label} saved.`);
     const next = state.item.questions.find((q) => !q.decision);
+    draw();
     activate(next ? next.category : question.category);
   }
 
   function draw() {
-    drawText();
     refill(cards, state.item.questions.map((q, i) => card(q, i + 1)));
     const total = state.queue.reduce((sum, entry) => sum + entry.n_questions, 0);
     const open_ = state.queue.reduce((sum, entry) => sum + entry.n_open, 0);
