@@ -26,6 +26,7 @@ class YamlReader:
         self.source = source
         self.what = what
         self.lines: dict[KeyPath, int] = {}
+        self.keys: set[KeyPath] = set()
 
     def fail(self, path: KeyPath, problem: str) -> DataError:
         """Return the error for the key at `path` (raise it yourself)."""
@@ -33,7 +34,12 @@ class YamlReader:
         while probe and probe not in self.lines:
             probe = probe[:-1]
         line = self.lines.get(probe, 1)
-        key = "".join(f"[{p + 1}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
+        # A number is an item of a list, unless a key of that name was read as part of a mapping.
+        key = ""
+        for i, part in enumerate(path):
+            listed = isinstance(part, int) and path[: i + 1] not in self.keys
+            key += f"[{int(part) + 1}]" if listed else f".{part}"
+        key = key.lstrip(".")
         return DataError(
             f"{self.what} {self.source}, line {line}, key {key or '(top)'}: {problem}"
         )
@@ -73,6 +79,7 @@ class YamlReader:
             for key_node, value_node in node.value:
                 key = self._scalar(key_node)
                 self.lines[(*path, key)] = key_node.start_mark.line + 1
+                self.keys.add((*path, key))
                 if key in result:
                     raise self.fail((*path, key), "the key stands twice. Keep one.")
                 result[key] = self._plain(value_node, (*path, key))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boundary_research._checks import DataError
@@ -29,6 +29,15 @@ def test_missing_values_are_no_tests(p):
         there = ~np.isnan(values)
         assert (adjusted[there] >= values[there] - 1e-12).all()
         np.testing.assert_allclose(adjusted[there], adjust_p_values(values[there], method))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+@settings(max_examples=20, deadline=None)
+def test_agrees_with_statsmodels(p):
+    from statsmodels.stats.multitest import multipletests
+
+    for method, name in {"bh": "fdr_bh", "by": "fdr_by", "holm": "holm"}.items():
+        np.testing.assert_allclose(adjust_p_values(p, method), multipletests(p, method=name)[1])
 
 
 def test_unknown_method_is_refused():

@@ -75,7 +75,7 @@ def test_more_codes_and_better_designs_help(tables):
 
 
 def test_refusals_say_what_to_do(tables):
-    incidents, coded, gold, _ = tables
+    _, coded, gold, _ = tables
     with pytest.raises(DataError, match="between 2 and the 4000 incidents"):
         plan_double_coding(coded, gold, [5_000])
     with pytest.raises(DataError, match="30 or more"):

@@ -400,6 +400,20 @@ def test_the_test_of_differential_error_has_power():
     assert (differential_p_values(400, runs=100, gap=0.25) < 0.05).mean() > 0.9
 
 
+def test_a_group_in_one_agency_has_no_interval():
+    registry, gold = sampled(ClassifierError(0.8, 0.9), 6)
+    incidents = registry.incidents.assign(
+        agency_id=np.where(
+            registry.incidents["setting"] == "village", "only", registry.incidents["agency_id"]
+        )
+    )
+    table = error_by_group(registry.coded, gold, incidents, by="setting").set_index("group")
+    assert table.loc["village", ["conf_low", "p_value"]].isna().all(axis=None)
+    assert table.loc["village", "estimate"].notna().all()
+    assert (table.loc["village", "note"] == "one cluster: no interval").all()
+    assert table.loc["city", "conf_low"].notna().all()
+
+
 def test_small_groups_of_gold_codes_are_held_back():
     registry, _ = sampled(ClassifierError(0.8, 0.9), 6, n=400, size=30)
     gold = registry.draw_gold(12, random_state=6)

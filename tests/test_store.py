@@ -103,9 +103,11 @@ class TestCreation:
 
     def test_half_characters_are_refused_without_the_text(self, path):
         incidents, sample = tables()
-        incidents.loc[0, "narrative"] = "secret \ud83d"
-        with pytest.raises(DataError, match="'n0' holds half a character") as refused:
-            create_study_store(path, incidents, sample, load_codebook(), ["ana"])
+        texts = pd.Series([TEXT] * 9 + ["secret \ud83d"], dtype=object)
+        with pytest.raises(DataError, match="in row 10 holds half a character") as refused:
+            create_study_store(
+                path, incidents.assign(narrative=texts), sample, load_codebook(), ["ana"]
+            )
         assert "secret" not in str(refused.value)
 
     @pytest.mark.parametrize(

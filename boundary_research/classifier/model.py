@@ -296,7 +296,7 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         """
         file = check_file(path, what="Model file")
         try:
-            with np.load(file, allow_pickle=False) as arrays:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 header = json.loads(arrays["header"].tobytes().decode("utf-8"))
                 if header["format"] > FILE_FORMAT:
                     raise DataError(

@@ -106,6 +106,8 @@ class PageService:
                 **_shown_revision(revision),
                 **shown,
             }
+        if action not in (("PUT",), ("POST", "undo")):
+            raise _NotFoundError
         save_id, expected = body.get("save_id"), body.get("expected")
         if not isinstance(save_id, str) or not 8 <= len(save_id) <= 64:
             raise DataError("save_id must be text of 8 to 64 characters.")
@@ -120,10 +122,8 @@ class PageService:
                 expected=expected,
                 save_id=save_id,
             )
-        elif action == ("POST", "undo"):
-            revision = self.store.undo(coder_id, incident_id, expected=expected, save_id=save_id)
         else:
-            raise _NotFoundError
+            revision = self.store.undo(coder_id, incident_id, expected=expected, save_id=save_id)
         return 200, _shown_revision(revision)
 
     # Adjudicators

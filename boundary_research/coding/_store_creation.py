@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from boundary_research._checks import DataError, check_random_state
+from boundary_research._checks import DataError, check_random_state, rows_text
 from boundary_research._tables import check_table
 from boundary_research.codebook.model import Codebook
 from boundary_research.coding._store_schema import create_database, hash_token, now
@@ -58,6 +58,23 @@ def _check_people(coders: Sequence[str], adjudicators: Sequence[str]) -> None:
     if len(set(people)) < len(people):
         raise DataError(
             "Ids of coders and adjudicators must all differ. Give somebody who does both two ids."
+        )
+
+
+def _check_text(incidents: pd.DataFrame) -> None:
+    """Refuse narratives that cannot be written as UTF-8, by row."""
+    if not isinstance(incidents, pd.DataFrame) or "narrative" not in incidents:
+        return  # check_table says what is wrong
+    rows = []
+    for row, narrative in enumerate(incidents["narrative"], start=1):
+        try:
+            str(narrative).encode("utf-8")
+        except UnicodeEncodeError:
+            rows.append(row)
+    if rows:
+        raise DataError(
+            f"table incidents: the narrative in {rows_text(rows)} holds half a character (a lone "
+            f"surrogate). Read the file again with its right encoding."
         )
 
 
@@ -112,6 +129,7 @@ def create_study_store(
         If the file exists, a sampled narrative is missing, or ids repeat.
     """
     _check_people(coders, adjudicators)
+    _check_text(incidents)
     drawn = check_table(sample, "sample")
     texts = check_table(incidents, "incidents").set_index("incident_id")["narrative"]
     missing = drawn.loc[~drawn["incident_id"].isin(texts.index), "incident_id"]
@@ -122,14 +140,6 @@ def create_study_store(
             f"({listed}). Draw the sample from these incidents."
         )
     ids = drawn["incident_id"].tolist()
-    for incident_id in ids:
-        try:
-            texts[incident_id].encode("utf-8")
-        except UnicodeEncodeError:
-            raise DataError(
-                f"table incidents: the narrative of {incident_id!r} holds half a character (a lone "
-                f"surrogate). Read the file again with its right encoding."
-            ) from None
     assignments = _assign(ids, coders, coders_per_narrative, random_state)
     rows = json.loads(
         drawn.drop(columns="incident_id").to_json(orient="records", double_precision=15)

@@ -135,9 +135,13 @@ def _connect(path: Path) -> sqlite3.Connection:
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
     connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA foreign_keys = ON")
-    # FULL, since in WAL mode NORMAL may lose the last commits when the power fails.
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        # FULL, since in WAL mode NORMAL may lose the last commits when the power fails.
+        connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
     return connection
 
 
@@ -179,14 +183,16 @@ def open_database(path: str | os.PathLike[str]) -> sqlite3.Connection:
         If there is no such file, or it is not a store of this or an earlier version.
     """
     file = check_file(path, what="Store")
-    connection = _connect(file)
+    connection = None
     try:
+        connection = _connect(file)
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.DatabaseError:
         application = version = 0
-    if application != APPLICATION_ID or version > SCHEMA_VERSION:
-        connection.close()
+    if connection is None or application != APPLICATION_ID or version > SCHEMA_VERSION:
+        if connection is not None:
+            connection.close()
         problem = (
             f"was made by a later version of boundary_research (schema {version}, this version "
             f"reads {SCHEMA_VERSION}). Upgrade the package."

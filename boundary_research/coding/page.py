@@ -53,13 +53,14 @@ def create_app(
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:
+        raise DataError(f"port must be from 0 (any free one) to 65535, got {port}.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
         raise DataError(
-            f"The page cannot listen on {host} port {port} ({reason}). Choose another port with "
+            f"The page cannot listen on {host} port {port} ({error.strerror}). Choose another port with "
             f"--port, or stop what uses this one."
         ) from None
 

@@ -174,7 +174,7 @@ def read_excel(file: Path, *, sheet: str | int | None) -> RawTable:
                     f"{file.name!r}: sheet {chosen!r} not found. "
                     f"Available: {', '.join(map(str, book.sheet_names))}."
                 )
-            frame = book.parse(chosen, dtype=object, keep_default_na=False)
+            frame = pd.read_excel(book, chosen, dtype=object, keep_default_na=False)
             info = {"sheet": str(book.sheet_names[chosen] if isinstance(chosen, int) else chosen)}
     except DataError:
         raise

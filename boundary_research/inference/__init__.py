@@ -25,7 +25,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "multiple_testing": ["adjust_p_values"],
         "planning": ["plan_double_coding"],
         "results": ["EstimationResult"],
-        "risk": ["missing_exposures", "risk_factors"],
+        "missingness": ["missing_exposures"],
+        "risk": ["risk_factors"],
         "shares": ["prevalence"],
     },
 )

@@ -1,4 +1,4 @@
-"""Design-based supervised learning, and the classical estimates from the gold rows alone."""
+"""Design-based supervised learning, and what all estimators build their equations from."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ from typing import Any, Unpack
 import numpy as np
 
 from boundary_research._checks import DataError
-from boundary_research.inference._inputs import (
-    Options,
-    Sample,
-    Settings,
-    as_numbers,
-    check_length,
-    check_sample,
-)
-from boundary_research.inference._moments import Base, Equations, GoldBlock, Solution, solve
+from boundary_research.inference._inputs import Sample, as_numbers, check_length, check_sample
+from boundary_research.inference._options import Options, Settings
+from boundary_research.inference._moments import Base, Equations, GoldBlock
+from boundary_research.inference._solver import Solution, solve
 from boundary_research.inference._variance import Centring, Uncertainty, infer
 from boundary_research.inference.results import EstimationResult
 
@@ -322,91 +317,3 @@ def dsl_poisson(
         X_gold=X_gold,
         offset=offset,
     )
-
-
-def _gold_only(
-    X: Any,
-    gold: Any,
-    inclusion_probability: Any,
-    family: str,
-    clusters: Any,
-    options: Options,
-    offset: Any = None,
-) -> EstimationResult:
-    settings = Settings.of(options)
-    settings.trained_on_gold, settings.fold = False, None  # no prediction is used
-    sample = check_sample(
-        X,
-        None,
-        gold,
-        inclusion_probability,
-        family=family,
-        clusters=clusters,
-        offset=offset,
-        settings=settings,
-    )
-    equations = gold_only_equations(sample, family)
-    solution = solve_or_refuse(equations)
-    uncertainty = infer_with(equations, solution, sample, settings)
-    mean = X is None
-    name = "mean" if mean else family
-    return result_of(
-        sample, settings, uncertainty, solution.b, estimator="gold_only", family=name, scalar=mean
-    )
-
-
-def hajek_mean(
-    gold: Any, inclusion_probability: Any, *, clusters: Any = None, **options: Unpack[Options]
-) -> EstimationResult:
-    """Return Σ y / π over Σ 1 / π from the gold rows alone (Hájek 1971)."""
-    return _gold_only(None, gold, inclusion_probability, "ols", clusters, options)
-
-
-def ht_mean(
-    gold: Any, inclusion_probability: Any, *, clusters: Any = None, **options: Unpack[Options]
-) -> EstimationResult:
-    """Return Σ y / π over n from the gold rows alone (Horvitz and Thompson 1952).
-
-    It is `dsl_mean` with predictions that are all zero, and as such has its variance.
-    """
-    options = {**options, "trained_on_gold": False, "fold": None}
-    zero = np.zeros(len(as_numbers(gold, name="gold")))
-    result = dsl_mean(zero, gold, inclusion_probability, clusters=clusters, **options)
-    return EstimationResult(**{**vars(result), "estimator": "gold_only"})
-
-
-def gold_only_ols(
-    X: Any,
-    gold: Any,
-    inclusion_probability: Any,
-    *,
-    clusters: Any = None,
-    **options: Unpack[Options],
-) -> EstimationResult:
-    """Return linear-regression coefficients from the gold rows alone, weighted by 1 / π."""
-    return _gold_only(X, gold, inclusion_probability, "ols", clusters, options)
-
-
-def gold_only_logit(
-    X: Any,
-    gold: Any,
-    inclusion_probability: Any,
-    *,
-    clusters: Any = None,
-    **options: Unpack[Options],
-) -> EstimationResult:
-    """Return logistic-regression coefficients from the gold rows alone, weighted by 1 / π."""
-    return _gold_only(X, gold, inclusion_probability, "logit", clusters, options)
-
-
-def gold_only_poisson(
-    X: Any,
-    gold: Any,
-    inclusion_probability: Any,
-    *,
-    clusters: Any = None,
-    offset: Any = None,
-    **options: Unpack[Options],
-) -> EstimationResult:
-    """Return log-linear coefficients from the gold rows alone, weighted by 1 / π."""
-    return _gold_only(X, gold, inclusion_probability, "poisson", clusters, options, offset)

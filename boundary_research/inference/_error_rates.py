@@ -39,28 +39,34 @@ def wilson_interval(share: Any, n: Any, conf_level: float = 0.95) -> tuple[np.nd
 
 
 def _effective_size(
-    correct: np.ndarray, weight: np.ndarray, clusters: np.ndarray | None
+    correct: np.ndarray, weight: np.ndarray, clusters: np.ndarray | None, conf_level: float
 ) -> tuple[float, float]:
     """Return the weighted share of `correct` and the n of a simple sample with its variance.
 
-    The variance is that of a ratio, linearised, over rows or over clusters. Where it is zero (all
-    correct or all wrong), Kish's (Σw)² / Σw² takes its place.
+    The variance is that of a ratio, linearised, over rows or over clusters, and n is lowered for
+    few clusters by the squared ratio of t quantiles (Korn and Graubard 1998, section 3). Where the
+    variance is zero (all correct or all wrong), Kish's (Σw)² / Σw² stands in; one cluster alone
+    tells nothing of it, and n is missing.
     """
     total = weight.sum()
     share = float(weight @ correct / total)
-    kish = total**2 / float(weight @ weight)
-    if len(correct) < 2 or share in (0.0, 1.0):
-        return share, kish
     score = weight * (correct - share) / total
+    few = 1.0
     if clusters is not None:
-        score = np.bincount(np.unique(clusters, return_inverse=True)[1], weights=score)
-    count = len(score)
-    variance = count / (count - 1) * float(score @ score) if count > 1 else 0.0
-    if variance == 0:
-        return share, kish
-    if clusters is None and np.ptp(weight) == 0:
+        labels = np.unique(clusters, return_inverse=True)[1]
+        score = np.bincount(labels, weights=score)
+        if len(score) < 2:
+            return share, np.nan
+        quantile = 0.5 + conf_level / 2
+        rows, groups = (stats.t.ppf(quantile, m - 1) for m in (max(len(correct), 2), len(score)))
+        few = min(float(rows / groups) ** 2, 1.0)
+    elif np.ptp(weight) == 0:
         return share, float(len(correct))
-    return share, min(share * (1 - share) / variance, float(len(correct)))
+    count = len(score)
+    variance = count / max(count - 1, 1) * float(score @ score)
+    if share in (0.0, 1.0) or variance < 1e-15:
+        return share, few * total**2 / float(weight @ weight)
+    return share, few * min(share * (1 - share) / variance, float(len(correct)))
 
 
 def _differ(
@@ -68,13 +74,15 @@ def _differ(
     group: np.ndarray,
     shares: np.ndarray,
     sizes: np.ndarray,
+    n_clusters: int | None,
     simple: bool,
     generator: np.random.Generator,
 ) -> tuple[float, str]:
     """Return the p-value of equal shares in all groups, and the name of the test.
 
     Pearson's chi-squared on effective counts (the first-order correction of Rao and Scott 1984,
-    group by group); with a simple sample and small expected counts, a permutation test of it.
+    group by group), referred to F with clusters minus groups degrees of freedom where rows are
+    clustered; with a simple sample and small expected counts, a permutation test of it.
     """
     if len(sizes) < 2:
         return np.nan, ""
@@ -92,6 +100,9 @@ def _differ(
         drawn = np.sum(sizes * (counts / sizes - pooled) ** 2, axis=1) / (pooled * (1 - pooled))
         reached = np.count_nonzero(drawn >= statistic * (1 - 1e-9))
         return (reached + 1) / (_RESAMPLES + 1), "permutation"
+    if n_clusters is not None:
+        df = max(n_clusters - len(sizes), 1)
+        return float(stats.f.sf(statistic / (len(sizes) - 1), len(sizes) - 1, df)), "F, clustered"
     p_value = float(stats.chi2.sf(statistic, len(sizes) - 1))
     return p_value, "chi-squared" if simple else "chi-squared, effective counts"
 
@@ -113,10 +124,10 @@ def _rates(
         share, size = np.nan, 0.0
         if n:
             labels = None if clusters is None else clusters[keep]
-            share, size = _effective_size(correct[keep], weight[keep], labels)
+            share, size = _effective_size(correct[keep], weight[keep], labels, conf_level)
         rows.append((level, share, n, int(correct[keep].sum()), size))
     table = pd.DataFrame(rows, columns=["group", "estimate", "n_gold", "n_correct", "n_effective"])
-    there = table["n_gold"] > 0
+    there = (table["n_gold"] > 0) & table["n_effective"].notna()
     table["conf_low"] = table["conf_high"] = np.nan
     low, high = wilson_interval(
         table.loc[there, "estimate"], table.loc[there, "n_effective"], conf_level
@@ -124,12 +135,13 @@ def _rates(
     table.loc[there, "conf_low"], table.loc[there, "conf_high"] = low, high
     own = table[there & (table["group"] != ALL)]
     simple = clusters is None and np.ptp(weight) == 0
-    used = np.unique(group, return_inverse=True)[1]
+    known = np.isin(np.array(levels)[group], own["group"])
     table["p_value"], table["test"] = _differ(
-        correct,
-        used,
+        correct[known],
+        np.unique(group[known], return_inverse=True)[1],
         own["estimate"].to_numpy(),
         own["n_effective"].to_numpy(),
+        None if clusters is None else len(np.unique(clusters[known])),
         simple,
         generator,
     )
@@ -188,7 +200,8 @@ def error_by_group(
     Rates are weighted by 1 / π. Limits are Wilson's, with the effective sample size
     p (1 - p) / Var(p) where weights differ or rows are clustered (Korn and Graubard 1998, Surv
     Methodol 24:193-201; Franco and others 2019). The test is Pearson's chi-squared on effective
-    counts, and by permutation where an expected count is below five in a simple random sample.
+    counts (F where rows are clustered), and by permutation where an expected count is below five in
+    a simple random sample.
     """
     conf_level = check_fraction(conf_level, name="conf_level")
     min_cell = check_min_cell(min_cell)
@@ -240,6 +253,8 @@ def error_by_group(
     table.loc[hidden, numbers] = np.nan
     table.loc[hidden, "note"] = "held back: few gold incidents"
     table.loc[table["n_gold"] == 0, "note"] = "no gold incidents"
+    alone = table["n_effective"].isna() & table["estimate"].notna()
+    table.loc[alone, "note"] = "one cluster: no interval"
     first = ["category", "by", "group", "measure", "estimate", "conf_low", "conf_high"]
     table = table[[*first, "n_gold", "n_effective", "p_value", "p_adjusted", "test", "note"]]
     table.attrs["conf_level"] = conf_level

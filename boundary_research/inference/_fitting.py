@@ -13,13 +13,14 @@ from boundary_research.inference._design_based import (
     gold_only_equations,
 )
 from boundary_research.inference._inputs import Sample
-from boundary_research.inference._moments import Base, Equations, indicator, solve
+from boundary_research.inference._moments import Base, Equations, indicator
 from boundary_research.inference._prediction_powered import (
     centring_of,
     largest_factor,
     ppi_equations,
     tune,
 )
+from boundary_research.inference._solver import solve
 from boundary_research.inference._variance import Centring
 
 

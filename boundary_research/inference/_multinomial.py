@@ -9,7 +9,8 @@ import pandas as pd
 from scipy import special
 
 from boundary_research._checks import DataError
-from boundary_research.inference._inputs import Options, Settings, check_sample
+from boundary_research.inference._inputs import check_sample
+from boundary_research.inference._options import Options, Settings
 from boundary_research.inference._moments import indicator
 from boundary_research.inference._variance import (
     SamplingDesign,

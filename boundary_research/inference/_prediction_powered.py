@@ -21,7 +21,8 @@ from boundary_research.inference._design_based import (
     result_of,
     solve_or_refuse,
 )
-from boundary_research.inference._inputs import Options, Sample, Settings, check_sample
+from boundary_research.inference._inputs import Sample, check_sample
+from boundary_research.inference._options import Options, Settings
 from boundary_research.inference._moments import Base, Equations, GoldBlock
 from boundary_research.inference._variance import (
     Centring,

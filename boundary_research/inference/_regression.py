@@ -239,7 +239,7 @@ def _penalise(
     option: str,
     request: Request,
 ) -> None:
-    """Write the penalised estimate of category k into `terms`; `thin` are its thin columns, (p,)."""
+    """Write the penalised estimate of category k into `terms`; `thin`: its thin columns, (p,)."""
     kind = "firth" if request.penalty == "firth" else "logf"
     equations = fitted.equations.select(np.array([k]))
     option = "CR2" if option == "wild" else option
@@ -253,8 +253,8 @@ def _penalise(
     centring = centring_of(equations, one, b[None]) if estimator == "ppi" else None
     uncertainty = _infer(equations, b[None], jacobian[None], one, option, centring, request)
     vcov = posterior_variance(uncertainty.vcov[0], added)
-    # In a thin cell residuals are near zero and the sandwich is too small; not below what as many gold
-    # codes by themselves would give.
+    # In a thin cell residuals are near zero and the sandwich is too small; not below what as many
+    # gold codes by themselves would give.
     floor = posterior_variance(weight * np.linalg.inv(jacobian), added)
     if not fitted.converged[k]:
         thin = np.ones(len(b), dtype=bool)

@@ -41,11 +41,8 @@ unequal π; Särndal, Swensson and Wretman 1992, chapter 6 (the difference estim
 
 from __future__ import annotations
 
-from boundary_research.inference._design_based import (
-    dsl_logit,
-    dsl_mean,
-    dsl_ols,
-    dsl_poisson,
+from boundary_research.inference._design_based import dsl_logit, dsl_mean, dsl_ols, dsl_poisson
+from boundary_research.inference._gold_only import (
     gold_only_logit,
     gold_only_ols,
     gold_only_poisson,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from boundary_research._checks import check_choice
 from boundary_research.inference._inputs import as_numbers
 
-METHODS = {"bh": "fdr_bh", "by": "fdr_by", "holm": "holm", "bonferroni": "bonferroni"}
+METHODS = ("bh", "by", "holm", "bonferroni")
 
 
 def adjust_p_values(p_values: Any, method: str | None = "bh") -> np.ndarray:
@@ -28,12 +29,25 @@ def adjust_p_values(p_values: Any, method: str | None = "bh") -> np.ndarray:
     >>> adjust_p_values([0.01, 0.04, float("nan"), 0.03], "holm").round(2).tolist()
     [0.03, 0.06, nan, 0.06]
     """
-    from statsmodels.stats.multitest import multipletests
-
     values = as_numbers(p_values, name="p_values")
     adjusted = values.copy()
     there = ~np.isnan(values)
-    if method is not None and there.any():
-        name = METHODS[check_choice(method, METHODS, name="method")]
-        adjusted[there] = multipletests(values[there], method=name)[1]
+    if method is not None:
+        check_choice(method, METHODS, name="method")
+        adjusted[there] = _adjust(values[there], method)
+    return adjusted
+
+
+def _adjust(p: np.ndarray, method: str) -> np.ndarray:
+    """Return adjusted p-values of m tests, none missing."""
+    if not len(p):
+        return p
+    if method in ("bh", "by"):
+        return stats.false_discovery_control(p, method=method)
+    if method == "bonferroni":
+        return np.minimum(p * len(p), 1.0)
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
     return adjusted

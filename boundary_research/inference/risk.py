@@ -33,15 +33,6 @@ from boundary_research.inference._variance import SMALL_SAMPLE
 from boundary_research.inference.multiple_testing import METHODS, adjust_p_values
 from boundary_research.inference.shares import cluster_columns
 
-RATIOS = {"logit": "odds_ratio", "poisson": "ratio"}
-_COUNTS = [
-    "n_level",
-    "n_gold_level",
-    "n_gold_present",
-    "n_reference",
-    "n_gold_present_reference",
-    "n_clusters_level",
-]
 
 
 def risk_factors(
@@ -176,7 +167,7 @@ def risk_factors(
         frames = impute_frames(frame, codes, imputations, request.generator)
         tables.append(_imputed(parsed, frames, codes, labels, shift, formula, min_cell, request))
     table = pd.concat(tables, ignore_index=True)
-    return _finish(table, family, offset, adjust, conf_level, codes, complete)
+    return finish_table(table, family, offset, adjust, conf_level, codes, complete)
 
 
 def _offset(offset: str | None, incidents: pd.DataFrame, family: str) -> np.ndarray:
@@ -247,7 +238,7 @@ def _complete_case(
     design, cells, fits = _terms_of(
         parsed, frame[complete], part, ways, shift[complete], formula, min_cell, request
     )
-    return _long(design, cells, fits, part, ways, min_cell).assign(missing="complete_case")
+    return long_table(design, cells, fits, part, ways, min_cell).assign(missing="complete_case")
 
 
 def _imputed(
@@ -283,164 +274,5 @@ def _imputed(
     for column in ("n_level", "n_gold_level", "n_gold_present"):
         cells[column] = np.mean([other[column] for _, other, _ in rounds], axis=0).round()
     cells["held_back"] = np.any([other["held_back"] for _, other, _ in rounds], axis=0)
-    table = _long(rounds[0][0], cells, pooled, codes, ways, min_cell)
+    table = long_table(rounds[0][0], cells, pooled, codes, ways, min_cell)
     return table.assign(missing="multiple_imputation")
-
-
-def _long(
-    design: Design,
-    cells: pd.DataFrame,
-    fits: dict[str, Terms],
-    codes: Codes,
-    ways: tuple[list[np.ndarray], list[int]],
-    min_cell: int,
-) -> pd.DataFrame:
-    """Return the fits as one row for each category, term and estimator."""
-    p, outcomes = len(design.names), len(codes.categories)
-    parts = []
-    for name, terms in fits.items():
-        part = pd.DataFrame(
-            {
-                "term": np.tile(design.names, outcomes),
-                "category": np.repeat(codes.categories, p),
-                "estimator": name,
-            }
-        )
-        for column, values in terms.columns().items():
-            part[column] = values.ravel()
-        part["penalty"] = np.repeat(terms.penalty, p)
-        part["note"] = np.repeat(terms.note, p)
-        part["n_gold"] = 0 if name == "naive" else len(codes.rows)
-        parts.append(part)
-    table = pd.concat(parts, ignore_index=True)
-    table["n_total"] = len(codes.ids)
-    table["n_clusters"] = ways[1][0] if ways[1] else len(codes.ids)
-    meaning = pd.DataFrame(
-        [
-            {"term": design.names[j], "variable": variable, "level": level}
-            for j, (variable, level) in design.levels.items()
-        ]
-        + [
-            {"term": design.names[j], "variable": variable, "level": None}
-            for j, variable in design.slopes.items()
-        ],
-        columns=["term", "variable", "level"],
-    )
-    table = table.merge(meaning, on="term", how="left")
-    table = table.merge(cells, on=["variable", "level", "category"], how="left")
-    behind = cells[cells["level"] == cells["reference"]]
-    behind = behind[["variable", "category", "n_level", "n_gold_present", "held_back"]].rename(
-        columns={
-            "n_level": "n_reference",
-            "n_gold_present": "n_gold_present_reference",
-            "held_back": "reference_held_back",
-        }
-    )
-    table = table.merge(behind, on=["variable", "category"], how="left")
-    # Without its reference a level's estimate and counts say nothing that may be shown
-    hidden = table["held_back"].eq(True) | table["reference_held_back"].eq(True)
-    for column in ("n_gold_present", "n_gold_present_reference"):
-        table[column] = table[column].astype(float)
-        small = (table[column] > 0) & (table[column] < min_cell)
-        table.loc[small, column] = np.nan
-    numbers = [name for name in fits[next(iter(fits))].columns() if name in table.columns]
-    table.loc[hidden, [*numbers, *_COUNTS]] = np.nan
-    table.loc[hidden, "note"] = "held back: few incidents"
-    place = {name: i for i, name in enumerate(codes.categories)}
-    order = {name: i for i, name in enumerate(design.names)}
-    table["_category"], table["_term"] = table["category"].map(place), table["term"].map(order)
-    table = table.sort_values(["_category", "_term"], kind="stable", ignore_index=True)
-    return table.drop(columns=["thin", "held_back", "reference_held_back", "_category", "_term"])
-
-
-def _finish(
-    table: pd.DataFrame,
-    family: str,
-    offset: str | None,
-    adjust: str | None,
-    conf_level: float,
-    codes: Codes,
-    complete: np.ndarray,
-) -> pd.DataFrame:
-    """Return the table with ratios, adjusted p-values and its columns in order."""
-    if family in RATIOS:
-        ratio = RATIOS[family]
-        table[ratio] = np.exp(table["estimate"])
-        table[f"{ratio}_low"] = np.exp(table["conf_low"])
-        table[f"{ratio}_high"] = np.exp(table["conf_high"])
-    table["p_adjusted"] = np.nan
-    table["n_tests"] = 0
-    tested = table["term"] != "Intercept"
-    for _, rows in table[tested].groupby(["estimator", "missing"]).groups.items():
-        values = table.loc[rows, "p_value"].to_numpy()
-        table.loc[rows, "p_adjusted"] = adjust_p_values(values, adjust)
-        table.loc[rows, "n_tests"] = int(np.isfinite(values).sum())
-    points = [name for name in table.columns if name.startswith("difference")]
-    ratios = [name for name in table.columns if "ratio" in name]
-    rest = ["variable", "level", "reference", *_COUNTS, "missing", "penalty", "n_tests", "note"]
-    table = table[[*ESTIMATE_COLUMNS, *ratios, *points, *rest]]
-    kind = {
-        "logit": "odds ratios of being in the category, among reported incidents",
-        "poisson": "ratios of shares of reported incidents",
-        "ols": "differences of shares of reported incidents",
-    }[family]
-    if offset is not None:
-        kind = f"ratios of rates of reported incidents, by the exposure in {offset}"
-    table.attrs["estimand"] = kind
-    table.attrs["conf_level"] = conf_level
-    table.attrs["adjust"] = adjust
-    table.attrs["n_missing"] = int((~complete).sum())
-    table.attrs["notes"] = list(codes.notes)
-    return table
-
-
-def missing_exposures(
-    incidents: pd.DataFrame, columns: Sequence[str], *, by: str | None = None, min_cell: int = 5
-) -> pd.DataFrame:
-    """Return how often attributes are missing or `not_stated`, by setting, say.
-
-    Parameters
-    ----------
-    incidents : pandas.DataFrame
-    columns : sequence of str
-    by : str, optional
-        Column whose groups are compared; its own missing values are the group `not_stated`.
-    min_cell : int
-        Groups of fewer incidents are held back.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns `variable`, the group (if `by`), `n_total`, `n_missing`, `share_missing`.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"setting": ["rural"] * 6, "role": ["nurse", "not_stated"] * 3})
-    >>> missing_exposures(table, ["role"], by="setting")
-      variable setting  n_total  n_missing  share_missing
-    0     role   rural      6.0        3.0            0.5
-    """
-    from boundary_research.inference._counts import held_back
-
-    wanted = [columns] if isinstance(columns, str) else list(columns)
-    check_columns(
-        incidents.columns, wanted + ([by] if by is not None else []), source="table incidents"
-    )
-    if by is None:
-        group = pd.Series("all", index=incidents.index)
-    else:
-        group = incidents[by].astype(object).where(incidents[by].notna(), "not_stated").astype(str)
-    parts = []
-    for name in wanted:
-        column = incidents[name]
-        text = column.astype("string").str.strip()
-        gone = column.isna() | text.eq("not_stated").fillna(False)
-        part = gone.astype(float).groupby(group).agg(["size", "sum"]).reset_index()
-        part.columns = pd.Index([by or "group", "n_total", "n_missing"])
-        part = part.astype({"n_total": float})
-        part["share_missing"] = part["n_missing"] / part["n_total"]
-        hidden = held_back(part["n_total"], min_cell)
-        part.loc[hidden, ["n_total", "n_missing", "share_missing"]] = np.nan
-        part.insert(0, "variable", name)
-        parts.append(part if by is not None else part.drop(columns="group"))
-    return pd.concat(parts, ignore_index=True)

@@ -114,7 +114,7 @@ def prevalence(
     )
     if incidents is not None:
         codes, incidents = match_incidents(codes, incidents)
-    row_weights = _column(weights, codes, incidents, name="weights")
+    row_weights = incident_column(weights, codes, incidents, name="weights")
     numbers = (
         np.ones(len(codes.ids))
         if row_weights is None
@@ -122,7 +122,7 @@ def prevalence(
     )
     labels = cluster_columns(clusters, codes, incidents)
     parts = []
-    for keys, keep, count, hidden in _groups(by, codes, incidents, min_cell):
+    for keys, keep, count, hidden in split_groups(by, codes, incidents, min_cell):
         part = codes if keep is None else codes.take(keep)
         here = np.ones(len(codes.ids), dtype=bool) if keep is None else keep
         frame = _shares(
@@ -141,82 +141,14 @@ def prevalence(
         frame["n_total"] = np.nan if hidden else count
         parts.append(frame.assign(**keys))
     table = pd.concat(parts, ignore_index=True)
-    groups = [name for name in table.columns if name not in [*ESTIMATE_COLUMNS, *_EXTRA]]
-    table = table[[*ESTIMATE_COLUMNS, *_EXTRA, *groups]]
+    groups = [name for name in table.columns if name not in OWN_COLUMNS]
+    table = table[[*OWN_COLUMNS, *groups]]
     table.attrs["estimand"] = ESTIMAND + (f" within {', '.join(groups)}" if groups else "")
     table.attrs["conf_level"] = conf_level
     table.attrs["notes"] = list(codes.notes)
     return table
 
 
-_EXTRA = ["n_gold_present", "note"]
-
-
-def _column(
-    values: Any, codes: Codes, incidents: pd.DataFrame | None, *, name: str
-) -> pd.Series | None:
-    """Return a column in the order of the codes."""
-    if values is None:
-        return None
-    if isinstance(values, pd.Series):
-        index = pd.Index(values.index).astype(str)
-        where = index.get_indexer(codes.ids) if index.is_unique else np.array([-1])
-        if (where < 0).any():
-            raise DataError(
-                f"{name}: a Series must be indexed by incident_id, once for every incident. Use "
-                f"incidents.set_index('incident_id')[column]."
-            )
-        column = values.iloc[where].reset_index(drop=True)
-        column.name = values.name if values.name is not None else name
-        return column
-    if incidents is None:
-        raise DataError(f"{name}={values!r} is a column name; give the table as incidents= too.")
-    check_columns(incidents.columns, [values], source="table incidents")
-    return incidents[values].reset_index(drop=True)
-
-
-def cluster_columns(
-    clusters: Any, codes: Codes, incidents: pd.DataFrame | None
-) -> pd.DataFrame | None:
-    """Return one or two columns of clusters; "auto" is agency_id where it is there without gaps."""
-    if isinstance(clusters, str) and clusters == "auto":
-        if incidents is None or "agency_id" not in incidents.columns:
-            return None
-        agency = incidents["agency_id"]
-        return None if agency.isna().any() or agency.nunique() < 3 else agency.to_frame()
-    if clusters is None:
-        return None
-    chosen = [clusters] if isinstance(clusters, str | pd.Series) else list(clusters)
-    found = [_column(item, codes, incidents, name="clusters") for item in chosen]
-    return pd.concat({str(i): item for i, item in enumerate(found)}, axis=1)
-
-
-def _groups(
-    by: Any, codes: Codes, incidents: pd.DataFrame | None, min_cell: int
-) -> Iterator[tuple[dict[str, Any], np.ndarray | None, int, bool]]:
-    """Yield each group's keys, its mask, its count and whether it is held back."""
-    if by is None:
-        yield {}, None, len(codes.ids), False
-        return
-    chosen = [by] if isinstance(by, str | pd.Series) else list(by)
-    columns = [_column(item, codes, incidents, name="by") for item in chosen]
-    frame = pd.concat([column for column in columns if column is not None], axis=1)
-    clash = [str(name) for name in frame.columns if name in [*ESTIMATE_COLUMNS, *_EXTRA]]
-    if clash:
-        raise DataError(f"by: {', '.join(clash)} is a name of the result's own. Rename the column.")
-    filled = frame.astype(object).where(frame.notna(), "not_stated")
-    number = filled.groupby(list(filled.columns), sort=True).ngroup().to_numpy()
-    counts = np.bincount(number)
-    hidden = held_back(counts, min_cell)
-    for g in range(len(counts)):
-        keep = number == g
-        keys = filled.iloc[int(np.argmax(keep))].to_dict()
-        yield (
-            {str(key): value for key, value in keys.items()},
-            keep,
-            int(counts[g]),
-            bool(hidden[g]),
-        )
 
 
 def _shares(
@@ -333,7 +265,7 @@ def _fill(
     share, error = result.b[:, 0], uncertainty.std_error[:, 0]
     low, high = uncertainty.conf_low[:, 0], uncertainty.conf_high[:, 0]
     if simultaneous:
-        critical = _joint_quantile(_correlation(result, sample), conf_level, generator)
+        critical = joint_quantile(correlation_of(result, sample), conf_level, generator)
         level = 2 * stats.norm.cdf(critical) - 1
         half = stats.t.ppf(0.5 + level / 2, uncertainty.df[:, 0]) * error
         low, high = share - half, share + half
@@ -384,38 +316,3 @@ def _fill_rogan_gladen(frame: pd.DataFrame, sample: Sample, conf_level: float) -
         frame.loc[k, ["estimate", "std_error"]] = result.estimate, result.std_error
         limits = np.clip([result.conf_low, result.conf_high], 0, 1)
         frame.loc[k, ["conf_low", "conf_high"]] = limits
-
-
-def _correlation(result: Fit, sample: Sample) -> np.ndarray:
-    """Return the correlation of the estimates of the categories, shape (K, K)."""
-    sums = row_scores(result, sample)
-    if sample.labels:
-        sums = indicator(sample.labels[0], sample.design.sizes[0]) @ sums
-    covariance = sums.T @ sums
-    root = np.sqrt(np.diag(covariance))
-    root[root == 0] = 1.0
-    return covariance / np.outer(root, root)
-
-
-def row_scores(result: Fit, sample: Sample) -> np.ndarray:
-    """Return the scores of each row for an intercept-only model, shape (n, K)."""
-    residual = sample.predicted - result.b.T
-    scores = result.equations.base_factor * sample.weights[:, None] * residual
-    gold = result.equations.gold_scores(result.b)[:, 0, :]
-    if result.centring is not None:
-        scores = scores - sample.weights[:, None] * result.centring.base
-        gold = gold - result.centring.gold[:, 0, :]
-    np.add.at(scores, sample.rows, gold)
-    return scores
-
-
-def _joint_quantile(
-    correlation: np.ndarray, conf_level: float, generator: np.random.Generator, draws: int = 20_000
-) -> float:
-    """Return the quantile of the largest absolute value of correlated normals."""
-    values, vectors = np.linalg.eigh(correlation)
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    largest = np.zeros(draws)
-    normals = generator.standard_normal((draws, len(correlation))) @ root.T
-    np.max(np.abs(normals), axis=1, out=largest)
-    return float(np.quantile(largest, conf_level))

@@ -1,0 +1,83 @@
+"""Columns of incidents, groups and clusters in the order of the codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from boundary_research._checks import DataError, check_columns
+from boundary_research._tables import ESTIMATE_COLUMNS
+from boundary_research.inference._alignment import Codes
+from boundary_research.inference._counts import held_back
+
+OWN_COLUMNS = [*ESTIMATE_COLUMNS, "n_gold_present", "note"]  # of a table of shares
+
+
+def incident_column(
+    values: Any, codes: Codes, incidents: pd.DataFrame | None, *, name: str
+) -> pd.Series | None:
+    """Return a column in the order of the codes."""
+    if values is None:
+        return None
+    if isinstance(values, pd.Series):
+        index = pd.Index(values.index).astype(str)
+        where = index.get_indexer(codes.ids) if index.is_unique else np.array([-1])
+        if (where < 0).any():
+            raise DataError(
+                f"{name}: a Series must be indexed by incident_id, once for every incident. Use "
+                f"incidents.set_index('incident_id')[column]."
+            )
+        column = values.iloc[where].reset_index(drop=True)
+        column.name = values.name if values.name is not None else name
+        return column
+    if incidents is None:
+        raise DataError(f"{name}={values!r} is a column name; give the table as incidents= too.")
+    check_columns(incidents.columns, [values], source="table incidents")
+    return incidents[values].reset_index(drop=True)
+
+
+def cluster_columns(
+    clusters: Any, codes: Codes, incidents: pd.DataFrame | None
+) -> pd.DataFrame | None:
+    """Return one or two columns of clusters; "auto" is agency_id where it is there without gaps."""
+    if isinstance(clusters, str) and clusters == "auto":
+        if incidents is None or "agency_id" not in incidents.columns:
+            return None
+        agency = incidents["agency_id"]
+        return None if agency.isna().any() or agency.nunique() < 3 else agency.to_frame()
+    if clusters is None:
+        return None
+    chosen = [clusters] if isinstance(clusters, str | pd.Series) else list(clusters)
+    found = [incident_column(item, codes, incidents, name="clusters") for item in chosen]
+    return pd.concat({str(i): item for i, item in enumerate(found)}, axis=1)
+
+
+def split_groups(
+    by: Any, codes: Codes, incidents: pd.DataFrame | None, min_cell: int
+) -> Iterator[tuple[dict[str, Any], np.ndarray | None, int, bool]]:
+    """Yield each group's keys, its mask, its count and whether it is held back."""
+    if by is None:
+        yield {}, None, len(codes.ids), False
+        return
+    chosen = [by] if isinstance(by, str | pd.Series) else list(by)
+    columns = [incident_column(item, codes, incidents, name="by") for item in chosen]
+    frame = pd.concat([column for column in columns if column is not None], axis=1)
+    clash = [str(name) for name in frame.columns if name in OWN_COLUMNS]
+    if clash:
+        raise DataError(f"by: {', '.join(clash)} is a name of the result's own. Rename the column.")
+    filled = frame.astype(object).where(frame.notna(), "not_stated")
+    number = filled.groupby(list(filled.columns), sort=True).ngroup().to_numpy()
+    counts = np.bincount(number)
+    hidden = held_back(counts, min_cell)
+    for g in range(len(counts)):
+        keep = number == g
+        keys = filled.iloc[int(np.argmax(keep))].to_dict()
+        yield (
+            {str(key): value for key, value in keys.items()},
+            keep,
+            int(counts[g]),
+            bool(hidden[g]),
+        )

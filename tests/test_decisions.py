@@ -1,0 +1,62 @@
+import pandas as pd
+import pytest
+
+from boundary_research import DataError, NarrativeClassifier, code, load_incidents
+
+
+@pytest.fixture
+def model(small_codes):
+    return NarrativeClassifier().fit(*small_codes)
+
+
+@pytest.fixture
+def incidents():
+    texts = ["She lent him money.", "He gossiped about her diagnosis.", "Tea was made.", "x"]
+    return pd.DataFrame({"incident_id": list("dcba"), "narrative": texts})
+
+
+def test_one_row_for_each_incident_and_category(model, incidents):
+    coding = code(incidents, model)
+    assert len(coding.coded) == 12
+    assert coding.coded["incident_id"].drop_duplicates().tolist() == list("dcba")
+    wide = coding.wide()
+    assert list(wide.columns[:4]) == ["incident_id", "money", "money_probability", "money_decision"]
+    assert wide["money"].tolist() == [1, 0, 0, 0]
+    assert set(coding.coded["decision"]) <= {"present", "absent", "review"}
+
+
+def test_chunks_make_no_difference(model, incidents):
+    whole = code(incidents, model)
+    parts = code(incidents, model, chunk_size=1)
+    pd.testing.assert_frame_equal(whole.coded, parts.coded)
+    pd.testing.assert_frame_equal(whole.evidence, parts.evidence)
+
+
+def test_evidence_lies_in_the_text_of_what_is_coded(model, incidents):
+    coding = code(incidents, model)
+    texts = incidents.set_index("incident_id")["narrative"]
+    assert len(coding.evidence)
+    for row in coding.evidence.itertuples():
+        assert 0 <= row.start < row.end <= len(texts[row.incident_id])
+    assert code(incidents, model, evidence=False).evidence.empty
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_written_files_hold_every_row_once(model, tmp_path, format):
+    (tmp_path / "a.csv").write_text("incident_id,narrative\n1,She lent him money.\n2,\n3,Tea.\n")
+    coding = code(load_incidents(tmp_path / "a.csv"), model)
+    (tmp_path / "out").mkdir()
+    coding.write(tmp_path / "out", format=format)
+    read = pd.read_csv if format == "csv" else pd.read_parquet
+    coded, rejects = (read(tmp_path / "out" / f"{name}.{format}") for name in ("coded", "rejects"))
+    assert sorted([*coded["incident_id"].astype(str), *rejects["incident_id"].astype(str)]) == ["1", "2", "3"]
+
+
+def test_no_incidents_at_all(model):
+    coding = code(pd.DataFrame({"incident_id": [], "narrative": []}, dtype=str), model)
+    assert coding.wide().empty
+
+
+def test_doubled_ids_are_refused(model, incidents):
+    with pytest.raises(DataError, match="row 2 repeat"):
+        code(incidents.assign(incident_id=["a", "a", "b", "c"]), model)

@@ -1,0 +1,75 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from boundary_research import DataError, NarrativeClassifier, crossfit, evaluate
+
+
+@pytest.fixture
+def scored():
+    rng = np.random.default_rng(5)
+    codes = pd.DataFrame(rng.random((300, 3)) < [0.5, 0.2, 0.05], columns=list("abc"))
+    probabilities = np.clip(0.3 * codes + 0.7 * rng.random((300, 3)), 0, 1).to_numpy()
+    return codes, probabilities, probabilities > 0.5
+
+
+def test_point_values_equal_scikit_learn(scored):
+    codes, probabilities, predicted = scored
+    table = evaluate(codes, probabilities, predicted, n_boot=0).set_index(["category", "metric"])
+    value = table["estimate"]
+    for j, name in enumerate(codes):
+        y, p, hat = codes[name], probabilities[:, j], predicted[:, j]
+        assert value[name, "precision"] == pytest.approx(metrics.precision_score(y, hat))
+        assert value[name, "recall"] == pytest.approx(metrics.recall_score(y, hat))
+        assert value[name, "f1"] == pytest.approx(metrics.f1_score(y, hat))
+        assert value[name, "auc"] == pytest.approx(metrics.roc_auc_score(y, p))
+        assert value[name, "brier"] == pytest.approx(metrics.brier_score_loss(y, p))
+    assert value["(micro)", "f1"] == pytest.approx(metrics.f1_score(codes, predicted, average="micro"))
+    assert value["(macro)", "f1"] == pytest.approx(metrics.f1_score(codes, predicted, average="macro"))
+
+
+def test_intervals_hold_the_estimate_and_widen_with_groups(scored):
+    codes, probabilities, predicted = scored
+    single = evaluate(codes, probabilities, predicted)
+    counted = single[single["metric"].isin(["precision", "recall", "f1"])]
+    assert (counted["conf_low"] <= counted["estimate"]).all()
+    assert (counted["conf_high"] >= counted["estimate"]).all()
+    order = np.argsort(predicted[:, 0] == codes["a"], kind="stable")
+    groups = np.empty(300, dtype=int)
+    groups[order] = np.arange(300) // 30
+    grouped = evaluate(codes, probabilities, predicted, groups=groups)
+    width = [t[(t.category == "a") & (t.metric == "f1")].eval("conf_high - conf_low").item() for t in (single, grouped)]
+    assert width[1] > 1.5 * width[0]
+
+
+def test_undefined_metrics_are_missing_not_zero():
+    codes = pd.DataFrame({"never": [False] * 4, "some": [True, False, True, False]})
+    table = evaluate(codes, np.full((4, 2), 0.4), np.zeros((4, 2), dtype=bool))
+    value = table.set_index(["category", "metric"])["estimate"]
+    assert np.isnan(value["never", "recall"])
+    assert np.isnan(value["some", "precision"])
+    assert value["some", "f1"] == 0
+    assert value["(macro)", "f1"] == 0
+
+
+def test_crossfit_predicts_each_narrative_once_and_never_in_its_own_fold(small_codes):
+    texts, codes = small_codes
+    groups = np.arange(len(texts)) // 8
+    probabilities, predicted, fold = crossfit(NarrativeClassifier(cv=3), texts, codes, groups=groups)
+    assert not np.isnan(probabilities).any()
+    assert predicted.shape == codes.shape
+    assert (pd.Series(fold).groupby(groups).nunique() == 1).all()
+    assert set(fold) == set(range(5))
+
+
+def test_crossfit_of_one_group_is_refused(small_codes):
+    texts, codes = small_codes
+    with pytest.raises(DataError, match="at least 2 groups"):
+        crossfit(NarrativeClassifier(), texts, codes, groups=["a"] * len(texts))
+
+
+def test_shapes_must_fit(scored):
+    codes, probabilities, predicted = scored
+    with pytest.raises(DataError, match="shape of codes"):
+        evaluate(codes, probabilities[:10], predicted)
