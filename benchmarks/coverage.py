@@ -1,15 +1,15 @@
 """Coverage of 95% intervals on simulated registries whose truth is known.
 
-Truth: 30 agencies with an intraclass correlation of .05 (latent scale), incidents with a setting and
-a practitioner's tenure, and a classifier of F1 about .8 whose errors differ by setting. Gold codes
-are drawn with unequal probabilities, by setting and predicted code. For each estimator: the share of
-runs in which the interval holds the population value, and the mean width beside that of gold codes
-alone.
+Truth: 30 agencies with an intraclass correlation of .05 (latent scale), incidents with a setting
+and a practitioner's tenure, and a classifier of F1 about .8 whose errors differ by setting. Gold
+codes are drawn with unequal probabilities, by setting and predicted code. For each estimator: the
+share of runs in which the interval holds the population value, and the mean width beside that of
+gold codes alone.
 
 Run: python benchmarks/coverage.py [--runs 2000] [--agencies 30] [--workers 1]
-Bounds: dsl and ppi within 93.5-96.5% for the share and each coefficient; naive far below; corrected
-intervals of coefficients at least 20% shorter than gold-only ones (that of the share less so, as the
-agencies' own spread, which no coding removes, is most of it).
+Bounds: dsl and ppi within 93.5-96.5% for the share and each coefficient; naive far below; ppi
+intervals of coefficients at least 20% shorter than gold-only ones (that of the share less so: most
+of it is the agencies' own spread, which no coding removes).
 """
 
 from __future__ import annotations

@@ -86,19 +86,17 @@ def main() -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     table = risk_factors("~ setting + role + tenure + x", *tables)
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     done.set()
     watcher.join()
     gib = 1024**3
-    print(
-        f"{arguments.incidents:,} incidents, {CATEGORIES} categories, {table['term'].nunique()} terms,"
-    )
-    print(f"{table['estimator'].nunique()} estimators, clustered by 100 agencies: {seconds:.1f} s")
-    print(
-        f"memory: {highest[0] / gib:.2f} GiB at most, of which input tables {before / gib:.2f} GiB"
-    )
+    terms, estimators = table["term"].nunique(), table["estimator"].nunique()
+    print(f"{arguments.incidents:,} incidents, {CATEGORIES} categories, {terms} terms,")
+    print(f"{estimators} estimators, clustered by 100 agencies:")
+    print(f"{seconds:.1f} s on the clock, {cpu:.1f} s of processor time;")
+    print(f"memory {highest[0] / gib:.2f} GiB, of which input tables {before / gib:.2f} GiB")
 
 
 if __name__ == "__main__":

@@ -104,6 +104,19 @@ def run(
     run_study(study, output=output, progress=not quiet)
 
 
+@app.command("corpus-check")
+def corpus_check() -> None:
+    """Check the bundled corpus: counts, agreement, splits, leaks, keyword baseline."""
+    from boundary_research.study.corpus_check import agreement_of_coders, check_corpus
+
+    checks = check_corpus()
+    typer.echo(checks.assign(holds=checks["holds"].map({True: "yes", False: "NO"})).to_string(index=False))
+    typer.echo("\nAgreement (Krippendorff's alpha, nominal); the coders are language models:")
+    typer.echo(agreement_of_coders().round(3).to_string(index=False))
+    if not checks["holds"].all():
+        raise DataError("some checks of the corpus do not hold; see the rows marked NO.")
+
+
 @codebook_app.command("check")
 def codebook_check(file: Annotated[Path, typer.Argument(help="A codebook in YAML.")]) -> None:
     """Check a codebook of your own; errors name the key and the line."""

@@ -340,6 +340,42 @@ def test_set_distances():
         set_distance("a", "b", "hamming")
 
 
+@pytest.mark.parametrize("distance", ["masi", "jaccard", "four_step", "nominal"])
+def test_many_sets_give_the_same_as_their_distances_one_by_one(distance):
+    rng = np.random.default_rng(6)
+    chosen = rng.random((150, 2, 8)) < 0.4
+    chosen[:, 1] = np.where(rng.random((150, 8)) < 0.8, chosen[:, 0], chosen[:, 1])
+    pairs = [tuple(frozenset(np.nonzero(coder)[0]) for coder in unit) for unit in chosen]
+    assert len({one for pair in pairs for one in pair}) > 64  # the sparse way
+    by_name = set_alpha(pairs, distance)
+    one_by_one = set_alpha(pairs, lambda a, b: set_distance(a, b, distance))
+    assert by_name.estimate == pytest.approx(one_by_one.estimate)
+    values = [one for pair in pairs for one in pair]
+    observed = np.mean([set_distance(a, b, distance) for a, b in pairs])
+    expected = np.mean(
+        [
+            set_distance(a, b, distance)
+            for i, a in enumerate(values)
+            for j, b in enumerate(values)
+            if i != j
+        ]
+    )
+    assert by_name.estimate == pytest.approx(1 - observed / expected)
+
+
+def test_many_categories_give_the_same_by_the_sparse_and_the_dense_way(monkeypatch):
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 100, size=300)
+    ratings = np.clip(truth[:, None] + rng.integers(-30, 31, size=(300, 3)), 0, 99).astype(float)
+    ratings[rng.random(ratings.shape) < 0.2] = np.nan
+    clusters = np.arange(300) // 5
+    for options in ({}, {"clusters": clusters}, {"interval": "bootstrap", "random_state": 1}):
+        sparse = krippendorff_alpha(ratings, "interval", **options)
+        monkeypatch.setattr("boundary_research.coding._agreement.MANY_CATEGORIES", 1000)
+        same(sparse, krippendorff_alpha(ratings, "interval", **options))
+        monkeypatch.undo()
+
+
 def test_own_set_distance_is_used_and_checked():
     pairs = [({"a"}, {"a"}), ({"a", "b"}, {"a"}), (set(), {"b"}), ({"b"}, {"b"})]
 

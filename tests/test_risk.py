@@ -452,3 +452,19 @@ def test_narratives_are_not_needed_and_never_shown(tables):
     bare = incidents.drop(columns="narrative")
     table = risk_factors("~ setting", bare, coded, gold, estimators=["dsl"])
     assert "fictional" not in table.to_csv()
+
+
+def test_augmented_predictions_use_the_attributes(tables):
+    incidents, coded, gold, _ = tables
+    options = {"estimators": ["dsl"], "random_state": 2}
+    plain = risk_factors("~ setting", incidents, coded, gold, **options)
+    sharp = risk_factors("~ setting", incidents, coded, gold, predictions="augmented", **options)
+    assert (sharp.std_error / plain.std_error).mean() < 1.02
+    assert (np.abs(sharp.estimate - plain.estimate) < 2 * plain.std_error).all()
+
+
+def test_folds_that_split_agencies_are_refused(tables):
+    incidents, coded, gold, _ = tables
+    split = coded.assign(fold=coded.incident_id.str[-1].astype(int) % 5)
+    with pytest.raises(DataError, match="clusters lie in more than one fold"):
+        risk_factors("~ setting", incidents, split, gold)

@@ -237,3 +237,26 @@ def test_notes_name_categories_without_gold(tables):
     table = prevalence(coded, gold[gold.category != "third"])
     assert table.attrs["notes"] == ["left out, no gold codes: third"]
     assert set(table.category) == {"first", "second"}
+
+
+def test_augmented_predictions_shorten_limits_where_probabilities_mislead(tables):
+    _, coded, gold, truth = tables
+    tilted = coded.assign(probability=np.where(coded.decision == "present", 0.3, 0.2))
+    options = {"estimators": ["dsl"], "random_state": 1}
+    soft = prevalence(tilted, gold, predictions="probability", **options)
+    sharp = prevalence(tilted, gold, predictions="augmented", **options)
+    assert (sharp.std_error < 0.95 * soft.std_error).all()
+    shares = [truth[name].mean() for name in CATEGORIES]
+    assert (np.abs(sharp.estimate - shares) < 3 * sharp.std_error).all()
+
+
+def test_folds_that_split_clusters_are_refused(tables):
+    incidents, coded, gold, _ = tables
+    number = incidents.agency_id.str.removeprefix("agency").astype(int)
+    by_agency = dict(zip(incidents.incident_id, number % 5, strict=True))
+    whole = coded.assign(fold=coded.incident_id.map(by_agency))
+    assert len(prevalence(whole, gold, incidents=incidents, trained_on_gold=True))
+    split = coded.assign(fold=coded.incident_id.str[-1].astype(int) % 5)
+    with pytest.raises(DataError, match="clusters lie in more than one fold"):
+        prevalence(split, gold, incidents=incidents, trained_on_gold=True)
+    assert len(prevalence(split, gold, incidents=incidents, clusters=None, trained_on_gold=True))

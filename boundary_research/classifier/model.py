@@ -82,8 +82,8 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        C: float = 8.0,
-        alpha: float = 1.0,
+        C: float = 4.0,
+        alpha: float = 0.5,
         words: tuple[int, int] | None = (1, 2),
         characters: tuple[int, int] | None = (3, 5),
         character_weight: float = 2.0,

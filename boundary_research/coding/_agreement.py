@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from boundary_research._checks import DataError, check_choice
 from boundary_research.coding._ratings import MISSING, Ratings
 
 METRICS = ("nominal", "ordinal", "interval", "ratio")
 WEIGHTS = ("identity", "linear", "quadratic", "ordinal")
+# Above this many categories (sets of categories, say) counts are kept sparse.
+MANY_CATEGORIES = 64
 _TINY = 1e-12
 
 
@@ -32,7 +35,7 @@ class Statistic:
 
     Attributes
     ----------
-    features : ndarray, shape (n, k)
+    features : ndarray or sparse array, shape (n, k)
         What each unit adds to the sums.
     evaluate : callable
         From sums of shape (..., k) to coefficients of shape (...,), NaN where undefined.
@@ -42,13 +45,16 @@ class Statistic:
         How far the coefficient falls from 1 if no unit agreed is one over this: 1 − p_e.
     support : ndarray of bool, shape (n,), or None
         The units that bear on the coefficient, if not all do.
+    leave_out : callable or None
+        A shorter way from the features of groups to the coefficient without each.
     """
 
-    features: np.ndarray
+    features: Any
     evaluate: Callable[[np.ndarray], np.ndarray]
     influence: np.ndarray
     room: float = 1.0
     support: np.ndarray | None = None
+    leave_out: Callable[[Any], np.ndarray] | None = None
 
 
 def agreement_weights(weights: Any, values: np.ndarray) -> np.ndarray:
@@ -173,7 +179,7 @@ def gwet(ratings: Ratings, w: np.ndarray) -> Statistic:
     features = np.column_stack([p_ai, paired, np.ones(len(p_ai)), shares])
 
     def evaluate(t: np.ndarray) -> np.ndarray:
-        pi = t[..., 3:] / t[..., 2:3]
+        pi = t[..., 3:] / np.maximum(t[..., 2:3], _TINY)
         return _corrected(_divide(t[..., 0], t[..., 1]), scale * (pi * (1 - pi)).sum(axis=-1))
 
     pi = _mean(ratings.weights, shares)
@@ -194,7 +200,7 @@ def fleiss(ratings: Ratings, w: np.ndarray) -> Statistic:
     features = np.column_stack([p_ai, paired, np.ones(len(p_ai)), shares])
 
     def evaluate(t: np.ndarray) -> np.ndarray:
-        pi = t[..., 3:] / t[..., 2:3]
+        pi = t[..., 3:] / np.maximum(t[..., 2:3], _TINY)
         return _corrected(_divide(t[..., 0], t[..., 1]), ((pi @ w) * pi).sum(axis=-1))
 
     pi = _mean(ratings.weights, shares)
@@ -274,16 +280,26 @@ def alpha(ratings: Ratings, delta: np.ndarray) -> Statistic:
     11.3). Units with fewer than two values do not enter. `influence` is Gwet's (2014, section 5.3):
     that of alpha with N in place of N − 1, the correction kept in the term for unequal coders.
     """
-    counts = ratings.counts
-    r_i = counts.sum(axis=1)
-    counts = counts * (r_i >= 2)[:, None]
-    observed = ((counts @ delta) * counts).sum(axis=1) / np.where(r_i > 1, r_i - 1, 1)
-    features = np.column_stack([observed, counts])
+    many = len(ratings.categories) > MANY_CATEGORIES
+    counts = ratings.sparse_counts if many else ratings.counts
+    r_i = np.asarray(counts.sum(axis=1))
+    paired = (r_i >= 2).astype(float)
+    counts = sparse.diags_array(paired) @ counts if many else counts * paired[:, None]
+    observed = _own_distance(counts, delta) / np.where(r_i > 1, r_i - 1, 1)
+    stack = sparse.hstack([observed[:, None], counts], format="csr") if many else None
+    features = np.column_stack([observed, counts]) if stack is None else stack
 
     def evaluate(t: np.ndarray) -> np.ndarray:
         n_c = t[..., 1:]
         expected = ((n_c @ delta) * n_c).sum(axis=-1)
         return 1 - _divide((n_c.sum(axis=-1) - 1) * t[..., 0], expected)
+
+    def leave_out(sums: Any) -> np.ndarray:
+        own = sums[:, 1:]
+        n_c, first = np.asarray(own.sum(axis=0)), _dense(sums[:, [0]])[:, 0]
+        expected = n_c @ delta @ n_c - 2 * (own @ (delta @ n_c)) + _own_distance(own, delta)
+        size = n_c.sum() - np.asarray(own.sum(axis=1))
+        return 1 - _divide((size - 1) * (first.sum() - first), expected)
 
     total = ratings.weights @ features
     d_o, n_c = total[0], total[1:]
@@ -291,16 +307,32 @@ def alpha(ratings: Ratings, delta: np.ndarray) -> Statistic:
     if not d_e > _TINY:
         return Statistic(features, evaluate, np.full(len(r_i), np.nan))
     ratio = size * d_o / d_e
-    change = size * observed + r_i * (r_i >= 2) * d_o - ratio * 2 * (counts @ delta @ n_c)
-    influence = _alpha_influence(change, counts, d_o, d_e, ratings)
-    return Statistic(features, evaluate, influence, float(d_e / size**2 / delta.max()))
+    change = size * observed + r_i * paired * d_o - ratio * 2 * (counts @ (delta @ n_c))
+    influence = _alpha_influence(change, r_i * paired, d_o, d_e, ratings)
+    room = float(d_e / size**2 / delta.max())
+    return Statistic(features, evaluate, influence, room, leave_out=leave_out)
+
+
+def _dense(values: Any) -> np.ndarray:
+    return np.asarray(values.toarray() if sparse.issparse(values) else values)
+
+
+def _own_distance(counts: Any, delta: np.ndarray) -> np.ndarray:
+    """Return sum_ck n_c n_k delta_ck of each row of counts, shape (n,)."""
+    if not sparse.issparse(counts):
+        return np.asarray(((counts @ delta) * counts).sum(axis=1))
+    parts = []
+    step = max(1, 4_000_000 // counts.shape[1])
+    for start in range(0, counts.shape[0], step):
+        rows = counts[start : start + step]
+        parts.append(np.asarray(rows.multiply(rows @ delta).sum(axis=1)).ravel())
+    return np.concatenate(parts)
 
 
 def _alpha_influence(
-    change: np.ndarray, counts: np.ndarray, d_o: Any, d_e: Any, ratings: Ratings
+    change: np.ndarray, r_i: np.ndarray, d_o: Any, d_e: Any, ratings: Ratings
 ) -> np.ndarray:
     """Return Gwet's deviations for alpha from the derivatives of N d_o / d_e, times d_e."""
-    r_i = counts.sum(axis=1)
     mean_r = _mean(ratings.weights, r_i)
     slope = (change - _mean(ratings.weights, change)) * ratings.weights.sum()
     return np.asarray(-(slope + d_o * (r_i - mean_r) / mean_r) / d_e)
@@ -343,5 +375,5 @@ def ordinal_alpha(ratings: Ratings) -> Statistic:
     change_o = features @ delta.ravel() + 4 * moved @ (rank * n_c - o @ rank)
     change_e = 2 * counts @ delta @ n_c + 4 * moved @ (n_c * (rank * size - n_c @ rank))
     change = size * change_o + counts.sum(axis=1) * d_o - size * d_o / d_e * change_e
-    influence = _alpha_influence(change, counts, d_o, d_e, ratings)
+    influence = _alpha_influence(change, counts.sum(axis=1), d_o, d_e, ratings)
     return Statistic(features, evaluate, influence, float(d_e / size**2 / delta.max()))

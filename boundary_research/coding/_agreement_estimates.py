@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 
-from boundary_research.coding._agreement import Statistic, pair_agreement
+from boundary_research.coding._agreement import Statistic
 from boundary_research.coding._agreement_intervals import (
     IntervalPlan,
     bootstrap_interval,
+    jackknife_values,
     score_interval,
 )
 from boundary_research.coding._agreement_results import NAN, AgreementResult
@@ -76,20 +77,22 @@ def estimate_agreement(
         return AgreementResult(estimate=NAN, note=note, **described)
     sums, moved = _by_cluster(statistic, ratings)
     std_error = _linearised_error(moved, weights.sum(), normal_wald)
-    notes = _doubts(ratings, paired, statistic.support, rare_matters, groups=len(sums))
+    groups = len(moved)
+    notes = _doubts(ratings, paired, statistic.support, rare_matters, groups=groups)
     if plan.interval == "bootstrap":
         std_error, conf_low, conf_high, words = bootstrap_interval(
-            sums, statistic.evaluate, estimate, plan
+            sums, statistic.evaluate, estimate, plan, leave_out=statistic.leave_out
         )
         notes += words
     elif plan.interval == "wald":
         level = (1 + plan.confidence) / 2
-        step = stats.norm.ppf(level) if normal_wald else stats.t.ppf(level, max(len(sums) - 1, 1))
+        step = stats.norm.ppf(level) if normal_wald else stats.t.ppf(level, max(groups - 1, 1))
         conf_low, conf_high = estimate - step * std_error, estimate + step * std_error
     else:
         most = _unit_number(statistic, ratings)
+        values = jackknife_values(sums, statistic.evaluate, statistic.leave_out)
         conf_low, conf_high = score_interval(
-            sums, statistic.evaluate, estimate, plan, most=most, room=statistic.room, low=low
+            values, estimate, plan, most=most, room=statistic.room, low=low
         )
     return AgreementResult(
         estimate=estimate,
@@ -101,16 +104,14 @@ def estimate_agreement(
     )
 
 
-def _by_cluster(statistic: Statistic, ratings: Ratings) -> tuple[np.ndarray, np.ndarray]:
+def _by_cluster(statistic: Statistic, ratings: Ratings) -> tuple[Any, np.ndarray]:
     """Return weighted features and deviations of each unit, or summed over each cluster."""
-    sums = ratings.weights[:, None] * statistic.features
     moved = ratings.weights * statistic.influence
-    if ratings.clusters is None:
-        return sums, moved
-    groups = int(ratings.clusters.max()) + 1
-    by_group = np.zeros((groups, sums.shape[1]))
-    np.add.at(by_group, ratings.clusters, sums)
-    return by_group, np.bincount(ratings.clusters, weights=moved, minlength=groups)
+    n = len(moved)
+    group = np.arange(n) if ratings.clusters is None else ratings.clusters
+    groups = int(group.max()) + 1
+    weighting = sparse.csr_array((ratings.weights, (group, np.arange(n))), shape=(groups, n))
+    return weighting @ statistic.features, np.bincount(group, weights=moved, minlength=groups)
 
 
 def _linearised_error(moved: np.ndarray, total: float, asymptotic: bool) -> float:
@@ -145,8 +146,11 @@ def _describe(ratings: Ratings, coefficient: str, plan: IntervalPlan) -> dict[st
         "n_clusters": None if ratings.clusters is None else len(np.unique(ratings.clusters)),
     }
     if (each >= 2).any():
-        agreed, paired = pair_agreement(ratings.counts, np.eye(len(ratings.categories)))
-        described["observed"] = float(ratings.weights @ agreed / (ratings.weights @ paired))
+        counts = ratings.sparse_counts
+        agreeing = np.asarray(counts.multiply(counts).sum(axis=1)).ravel() - each
+        weights = ratings.weights * (each >= 2)
+        share = agreeing / np.where(each >= 2, each * (each - 1), 1)
+        described["observed"] = float(weights @ share / weights.sum())
     if len(ratings.categories) == 2 and len(ratings.codes):
         second = (ratings.codes == 1).astype(float)
         prevalence = float(np.average(second.sum(axis=1) / each, weights=ratings.weights))
@@ -181,9 +185,9 @@ def _doubts(
                 f"Only {int(support.sum())} units bear on it; the interval is not to be trusted."
             )
         return notes
-    counts = ratings.counts[paired]
-    modal = int(counts.sum(axis=0).argmax())
-    rare = int((counts.sum(axis=1) - counts[:, modal] >= 2).sum())
+    codes = ratings.codes[paired]
+    modal = np.bincount(codes[codes != MISSING]).argmax()
+    rare = int((((codes != MISSING) & (codes != modal)).sum(axis=1) >= 2).sum())
     if rare_matters and rare < FEW_RARE_UNITS:
         notes.append(
             f"Two coders chose anything but the most common category in only {rare} units; the "

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 
 from boundary_research._checks import (
     DataError,
@@ -98,17 +98,33 @@ def _in_chunks(
     return np.concatenate(parts)
 
 
-def jackknife_values(sums: np.ndarray, evaluate: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Return the coefficient without each unit (or cluster), shape (len(sums),)."""
-    totals = sums.sum(axis=0)
-    return _in_chunks(
-        len(sums), sums.shape[1], lambda start, stop: evaluate(totals - sums[start:stop])
-    )
+def jackknife_values(
+    sums: Any,
+    evaluate: Callable[[np.ndarray], np.ndarray],
+    leave_out: Callable[[Any], np.ndarray] | None = None,
+) -> np.ndarray:
+    """Return the coefficient without each unit (or cluster), shape (groups,).
+
+    Parameters
+    ----------
+    sums : ndarray or sparse array, shape (groups, k)
+        What each group adds to the features.
+    evaluate, leave_out : callable
+        From sums of features to the coefficient; `leave_out` is a shorter way for all groups.
+    """
+    if leave_out is not None:
+        return leave_out(sums)
+    totals = np.asarray(sums.sum(axis=0))
+
+    def without(start: int, stop: int) -> np.ndarray:
+        part = sums[start:stop]
+        return evaluate(totals - (part.toarray() if sparse.issparse(part) else part))
+
+    return _in_chunks(sums.shape[0], sums.shape[1], without)
 
 
 def score_interval(
-    sums: np.ndarray,
-    evaluate: Callable[[np.ndarray], np.ndarray],
+    left_out: np.ndarray,
     estimate: float,
     plan: IntervalPlan,
     *,
@@ -130,12 +146,11 @@ def score_interval(
 
     A t quantile is used with clusters and a normal one without, as measured.
     """
-    groups = len(sums)
+    groups = len(left_out)
     if groups < 2:
         return NAN, NAN
     level = (1 + plan.confidence) / 2
     quantile = float(stats.t.ppf(level, groups - 1) if plan.clustered else stats.norm.ppf(level))
-    left_out = jackknife_values(sums, evaluate)
     left_out = left_out[~np.isnan(left_out)]
     spread = float(np.sum((left_out - left_out.mean()) ** 2)) if left_out.size else 0.0
     variance = (groups - 1) / groups * spread / (1 - low) ** 2
@@ -151,13 +166,13 @@ def score_interval(
 
 
 def bootstrap_draws(
-    sums: np.ndarray,
+    sums: Any,
     evaluate: Callable[[np.ndarray], np.ndarray],
     n_boot: int,
     generator: np.random.Generator,
 ) -> np.ndarray:
     """Return the coefficient in `n_boot` resamples of the rows of `sums` with replacement."""
-    groups = len(sums)
+    groups = sums.shape[0]
 
     def draw(start: int, stop: int) -> np.ndarray:
         size = stop - start
@@ -170,16 +185,18 @@ def bootstrap_draws(
 
 
 def bootstrap_interval(
-    sums: np.ndarray,
+    sums: Any,
     evaluate: Callable[[np.ndarray], np.ndarray],
     estimate: float,
     plan: IntervalPlan,
+    *,
+    leave_out: Callable[[Any], np.ndarray] | None = None,
 ) -> tuple[float, float, float, list[str]]:
     """Return standard error, ends of the BCa interval (Efron 1987) and notes.
 
     Draws in which the coefficient is undefined are left out and counted in a note.
     """
-    if len(sums) < 2:
+    if sums.shape[0] < 2:
         return NAN, NAN, NAN, []
     draws = bootstrap_draws(sums, evaluate, plan.n_boot, plan.generator)
     notes = []
@@ -192,7 +209,7 @@ def bootstrap_interval(
     if len(draws) < 100 or np.ptp(draws) < 1e-12:
         words = "All draws are alike, so the bootstrap gives no interval; use interval='score'."
         return NAN, NAN, NAN, [*notes, words]
-    left_out = jackknife_values(sums, evaluate)
+    left_out = jackknife_values(sums, evaluate, leave_out)
     skew = np.nan_to_num(np.nanmean(left_out) - left_out)
     scale = np.sum(skew**2) ** 1.5
     acceleration = float(np.sum(skew**3) / (6 * scale)) if scale > 0 else 0.0

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from boundary_research._checks import DataError, rows_text
 
@@ -54,6 +55,14 @@ class Ratings:
         unit, coder = np.nonzero(self.codes != MISSING)
         cells = np.bincount(unit * q + self.codes[unit, coder], minlength=n * q)
         return cells.reshape(n, q).astype(float)
+
+    @property
+    def sparse_counts(self) -> Any:
+        """The same as a sparse array, for many categories."""
+        n, q = len(self.codes), len(self.categories)
+        unit, coder = np.nonzero(self.codes != MISSING)
+        cells = (np.ones(len(unit)), (unit, self.codes[unit, coder]))
+        return sparse.coo_array(cells, shape=(n, q)).tocsr()
 
     def keep(self, units: np.ndarray) -> Ratings:
         """Return the ratings of some units, `units` being a mask of shape (n,)."""

@@ -143,22 +143,38 @@ def _distances(
     order: list[frozenset[Any]],
     distance: str | Callable[[frozenset[Any], frozenset[Any]], float],
 ) -> np.ndarray:
-    measure: Callable[[frozenset[Any], frozenset[Any]], float]
-    if callable(distance):
-        measure = distance
-    else:
-        name = distance
-
-        def measure(a: frozenset[Any], b: frozenset[Any]) -> float:
-            return set_distance(a, b, name)
-
+    """Return the distance of each pair of sets, shape (q, q)."""
+    if not callable(distance):
+        return _named_distances(order, distance)
     delta = np.zeros((len(order), len(order)))
     for i, first in enumerate(order):
         for j in range(i):
-            delta[i, j] = delta[j, i] = measure(first, order[j])
+            delta[i, j] = delta[j, i] = distance(first, order[j])
     if not np.isfinite(delta).all() or (delta < 0).any():
         raise DataError("distance must return a number of zero or more for any two sets.")
     return delta
+
+
+def _named_distances(order: list[frozenset[Any]], distance: str) -> np.ndarray:
+    """Return `set_distance` of each pair, all at once."""
+    members = {name: index for index, name in enumerate(set().union(*order))}
+    holds = np.zeros((len(order), max(len(members), 1)))
+    for row, one in enumerate(order):
+        holds[row, [members[name] for name in one]] = 1
+    common = holds @ holds.T
+    size = holds.sum(axis=1)
+    equal = np.eye(len(order), dtype=bool)
+    if distance == "nominal":
+        return 1.0 - equal
+    smaller, both = np.minimum.outer(size, size), np.add.outer(size, size)
+    monotonicity = np.where(common == smaller, 2 / 3, np.where(common > 0, 1 / 3, 0.0))
+    jaccard = common / np.maximum(both - common, 1)
+    likeness = {
+        "four_step": monotonicity,
+        "jaccard": jaccard,
+        "masi": jaccard * monotonicity,
+    }[distance]
+    return np.asarray(np.where(equal, 0.0, 1 - likeness))
 
 
 def _read_sets(units: Any) -> tuple[set[frozenset[Any]], np.ndarray]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from boundary_research._checks import DataError, check_columns, rows_text
 from boundary_research.coding._agreement_intervals import (
@@ -47,7 +48,10 @@ class _Sums:
     units: np.ndarray  # (n,) number of units
     cubic: np.ndarray  # (n,) sum of (2l³ − 3l² + l) / 3 over units
     square: np.ndarray  # (n,) sum of l (l − 1) over units
-    gaps: np.ndarray  # (n, n) sum over units of one and gaps of another of l² (l_gap − l + 1)+
+    mass: Any  # (n, v) sparse, sum of l² over units, by their distinct lengths
+    lengths: np.ndarray  # (v,) distinct lengths of units
+    long_gaps: np.ndarray  # (n, 2) number and summed length of gaps that any unit fits in
+    short_gaps: Any  # (n, v) sparse, sum of (l_gap − l + 1)+ over the other gaps
 
 
 def unitizing_alpha(
@@ -234,55 +238,90 @@ def _difference(first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ...]) -
 def _sum_category(
     rows: pd.DataFrame, texts: Mapping[Any, tuple[float, float]], coders: Sequence[Any]
 ) -> _Sums:
-    marked: dict[tuple[Any, Any], list[tuple[float, float]]] = {}
+    marked: dict[Any, dict[Any, list[tuple[float, float]]]] = {}
     columns = (rows["text"], rows["coder_id"], rows["start"], rows["end"])
     for text, coder, start, end in zip(*columns, strict=True):
-        marked.setdefault((None if pd.isna(text) else text, coder), []).append((start, end))
-    n = len(texts)
-    observed, units, cubic, square = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
-    unit_lengths: list[np.ndarray] = []
-    gap_lengths: list[np.ndarray] = []
+        own = marked.setdefault(None if pd.isna(text) else text, {})
+        own.setdefault(coder, []).append((start, end))
+    n, m = len(texts), len(coders)
+    observed = np.zeros(n)
+    unit_rows: list[tuple[int, float]] = []
+    gap_rows: list[tuple[int, float]] = []
     for a, (key, (begin, end)) in enumerate(texts.items()):
-        cut = [_sections(marked.get((key, coder), []), begin, end) for coder in coders]
+        if key not in marked:  # nobody marked it: one gap a coder, no disagreement
+            gap_rows += [(a, end - begin)] * m
+            continue
+        cut = [_sections(marked[key].get(coder, []), begin, end) for coder in coders]
         for i, first in enumerate(cut):
             for second in cut[:i]:
                 observed[a] += 2 * _difference(first, second)
-        lengths = np.concatenate([one[1][one[2] == 1] for one in cut])
-        units[a] = len(lengths)
-        cubic[a] = ((2 * lengths**3 - 3 * lengths**2 + lengths) / 3).sum()
-        square[a] = (lengths * (lengths - 1)).sum()
-        unit_lengths.append(lengths)
-        gap_lengths.append(np.concatenate([one[1][one[2] == 0] for one in cut]))
-    all_gaps = np.concatenate(gap_lengths)
-    owner = np.repeat(np.arange(n), [len(g) for g in gap_lengths])
-    gaps = np.zeros((n, n))
-    for a, lengths in enumerate(unit_lengths):
-        if len(lengths):
-            room = np.maximum(all_gaps[None, :] - lengths[:, None] + 1, 0)
-            gaps[a] = np.bincount(owner, weights=(lengths**2) @ room, minlength=n)
-    return _Sums(observed, units, cubic, square, gaps)
+        for _, lengths, v in cut:
+            unit_rows += [(a, length) for length in lengths[v == 1]]
+            gap_rows += [(a, length) for length in lengths[v == 0]]
+    units, gaps = np.array(unit_rows), np.array(gap_rows).reshape(-1, 2)
+    return _sum_sections(observed, units, gaps)
 
 
-def _alpha(sums: Sequence[_Sums], lengths: np.ndarray, m: int, weights: np.ndarray) -> np.ndarray:
-    """Return alpha_U with narratives repeated `weights` times, shape (..., n) → (...,)."""
-    observed, expected = _disagreements(sums, lengths, m, weights)
-    defined = expected > 1e-12
-    return np.where(defined, 1 - observed / np.where(defined, expected, 1), np.nan)
+def _sum_sections(observed: np.ndarray, units: np.ndarray, gaps: np.ndarray) -> _Sums:
+    """Return the sums from (narrative, length) of all units and gaps."""
+    n = len(observed)
+    at, length = units[:, 0].astype(int), units[:, 1]
+    values, which = np.unique(length, return_inverse=True)
+    shape = (n, len(values))
+
+    def add(weights: np.ndarray) -> np.ndarray:
+        return np.bincount(at, weights=weights, minlength=n)
+
+    owner, gap = gaps[:, 0].astype(int), gaps[:, 1]
+    long = gap >= values[-1] - 1
+    room = np.maximum(gap[~long, None] - values + 1, 0)
+    row, column = np.nonzero(room)
+    short = (room[row, column], (owner[~long][row], column))
+    return _Sums(
+        observed=observed,
+        units=add(np.ones(len(length))),
+        cubic=add((2 * length**3 - 3 * length**2 + length) / 3),
+        square=add(length * (length - 1)),
+        mass=sparse.coo_array((length**2, (at, which)), shape=shape).tocsr(),
+        lengths=values,
+        long_gaps=np.column_stack(
+            [
+                np.bincount(owner[long], minlength=n),
+                np.bincount(owner[long], weights=gap[long], minlength=n),
+            ]
+        ),
+        short_gaps=sparse.coo_array(short, shape=shape).tocsr(),
+    )
 
 
 def _disagreements(
+    one: _Sums, lengths: np.ndarray, m: int, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return D_o and D_e of a category (Krippendorff 2004, pp. 253–256).
+
+    Narratives are repeated `weights` times: shape (b, n) → (b,).
+    """
+    long = weights @ lengths
+    count, summed = (weights @ one.long_gaps).T
+    room = (summed + count)[:, None] - count[:, None] * one.lengths + weights @ one.short_gaps
+    top = (weights @ one.units - 1) * (weights @ one.cubic)
+    top = top + ((weights @ one.mass) * room).sum(axis=1)
+    bottom = m * long * (m * long - 1) - weights @ one.square
+    observed = weights @ one.observed / (m * (m - 1) * long**2)
+    return observed, 2 / long * top / np.where(bottom > 0, bottom, 1)
+
+
+def _disagreement_sums(
     sums: Sequence[_Sums], lengths: np.ndarray, m: int, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return D_o and D_e, summed over categories (Krippendorff 2004, pp. 253–256)."""
-    long = weights @ lengths
-    observed, expected = np.zeros(long.shape), np.zeros(long.shape)
-    for one in sums:
-        observed = observed + weights @ one.observed / (m * (m - 1) * long**2)
-        top = (weights @ one.units - 1) * (weights @ one.cubic)
-        top = top + ((weights @ one.gaps) * weights).sum(axis=-1)
-        bottom = m * long * (m * long - 1) - weights @ one.square
-        expected = expected + 2 / long * top / np.where(bottom > 0, bottom, 1)
-    return observed, expected
+    """Return D_o and D_e summed over categories."""
+    each = [_disagreements(one, lengths, m, weights) for one in sums]
+    return np.sum([d_o for d_o, _ in each], axis=0), np.sum([d_e for _, d_e in each], axis=0)
+
+
+def _alpha(observed: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    defined = expected > 1e-12
+    return np.where(defined, 1 - observed / np.where(defined, expected, 1), np.nan)
 
 
 def _estimate(
@@ -294,13 +333,13 @@ def _estimate(
     described: dict[str, Any],
 ) -> UnitizingResult:
     n = len(lengths)
-    d_o, d_e = _disagreements(sums, lengths, m, np.ones(n))
+    d_o, d_e = _disagreement_sums(sums, lengths, m, np.ones((1, n)))
     described = {
         **described,
-        "observed_disagreement": float(d_o),
-        "expected_disagreement": float(d_e),
+        "observed_disagreement": float(d_o[0]),
+        "expected_disagreement": float(d_e[0]),
     }
-    estimate = float(_alpha(sums, lengths, m, np.ones(n)))
+    estimate = float(_alpha(d_o, d_e)[0])
     if np.isnan(estimate):
         note = "The spans leave no room for disagreement, so no value is defined."
         return UnitizingResult(coefficient=title, estimate=NAN, note=note, **described)
@@ -308,7 +347,10 @@ def _estimate(
         note = "One text cannot be resampled, so there is no interval."
         return UnitizingResult(coefficient=title, estimate=estimate, note=note, **described)
     error, low, high, notes = bootstrap_interval(
-        np.eye(n), lambda weights: _alpha(sums, lengths, m, weights), estimate, plan
+        sparse.eye_array(n, format="csr"),
+        lambda weights: _alpha(*_disagreement_sums(sums, lengths, m, weights)),
+        estimate,
+        plan,
     )
     return UnitizingResult(
         coefficient=title,

@@ -8,8 +8,8 @@ import numpy as np
 
 from boundary_research._checks import DataError
 from boundary_research.inference._inputs import Sample, as_numbers, check_length, check_sample
-from boundary_research.inference._options import Options, Settings
 from boundary_research.inference._moments import Base, Equations, GoldBlock
+from boundary_research.inference._options import Options, Settings
 from boundary_research.inference._solver import Solution, solve
 from boundary_research.inference._variance import Centring, Uncertainty, infer
 from boundary_research.inference.results import EstimationResult

@@ -55,6 +55,22 @@ def cluster_columns(
     return pd.concat({str(i): item for i, item in enumerate(found)}, axis=1)
 
 
+def check_fold_clusters(fold: np.ndarray | None, labels: pd.DataFrame | None) -> None:
+    """Refuse folds that split a cluster: a model then saw rows that hang together with its own."""
+    if fold is None or labels is None:
+        return
+    for name in labels.columns:
+        pairs = pd.DataFrame({"cluster": labels[name].to_numpy(), "fold": fold}).dropna()
+        split = pairs.groupby("cluster", observed=True)["fold"].nunique()
+        if (split > 1).any():
+            raise DataError(
+                f"table coded: {int((split > 1).sum())} of {len(split)} clusters lie in more "
+                f"than one "
+                f"fold, so a model saw other rows of the cluster it predicts. Cross-fit with these "
+                f"clusters as groups, or analyse without clusters (clusters=None)."
+            )
+
+
 def split_groups(
     by: Any, codes: Codes, incidents: pd.DataFrame | None, min_cell: int
 ) -> Iterator[tuple[dict[str, Any], np.ndarray | None, int, bool]]:

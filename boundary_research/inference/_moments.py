@@ -194,6 +194,14 @@ class Equations:
             packed += column_products(X).T @ squared
         return unpack_symmetric(packed.T, p)
 
+    def base_sum(self, b: np.ndarray) -> np.ndarray:
+        """Return the sum of the base terms, shape (p, K)."""
+        total = np.zeros((b.shape[1], self.n_outcomes))
+        if self.base_factor.any():
+            for rows in self.base.chunks():
+                total += self.base.X[rows].T @ self.base_residuals(b, rows)
+        return total
+
     def base_weighted_sum(self, b: np.ndarray) -> tuple[np.ndarray, float]:
         """Return Σ w s over rows of the base terms, shape (p, K), and Σ w²."""
         base = self.base

@@ -10,8 +10,8 @@ from scipy import special
 
 from boundary_research._checks import DataError
 from boundary_research.inference._inputs import check_sample
-from boundary_research.inference._options import Options, Settings
 from boundary_research.inference._moments import indicator
+from boundary_research.inference._options import Options, Settings
 from boundary_research.inference._variance import (
     SamplingDesign,
     nearest_positive,

@@ -22,8 +22,8 @@ from boundary_research.inference._design_based import (
     solve_or_refuse,
 )
 from boundary_research.inference._inputs import Sample, check_sample
-from boundary_research.inference._options import Options, Settings
 from boundary_research.inference._moments import Base, Equations, GoldBlock
+from boundary_research.inference._options import Options, Settings
 from boundary_research.inference._variance import (
     Centring,
     cluster_sums,
@@ -68,8 +68,7 @@ def centring_of(equations: Equations, sample: Sample, b: np.ndarray) -> Centring
     variance; else gold terms at their weighted mean and base terms at theirs.
     """
     gold = equations.gold_scores(b)
-    total = equations.evaluate(b)[0].T  # (p, K)
-    base_total = total - gold.sum(axis=0)
+    base_total = equations.base_sum(b)
     rest = sample.design.n_total - len(sample.rows)
     if is_equal(sample) and rest:
         own = equations.gold_base.scores(b, equations.family) * equations.base_factor
@@ -123,18 +122,22 @@ def tune(
         bottom = bottom * total / max(total - n, 1)
         power = np.divide(top, bottom, out=np.zeros(outcomes), where=bottom > 0)
         return np.clip(power, 0, 1) * largest_factor(sample)
-    values = []
+    parts = []
     for factor in (0.0, 0.5, 1.0):
+        if factor == 0.5 and sample.design.sizes:
+            continue  # cluster sums are linear in κ, so two values tell all
         equations = ppi_equations(sample, family, np.full(outcomes, factor), base)
         centring = centring_of(equations, sample, b)
         gold = equations.gold_scores(b)
         if sample.design.sizes:
-            sums = cluster_sums(equations, b, gold, sample.design, 0, centring)
-            values.append(spread(outer_sum(sums)))
+            parts.append(cluster_sums(equations, b, gold, sample.design, 0, centring))
         else:
-            values.append(spread(row_meat(equations, b, gold, centring)))
-    curve = 2 * (values[0] - 2 * values[1] + values[2])
-    slope = values[2] - values[0] - curve
+            parts.append(spread(row_meat(equations, b, gold, centring)))
+    if sample.design.sizes:
+        parts = [parts[0], (parts[0] + parts[1]) / 2, parts[1]]
+        parts = [spread(outer_sum(sums)) for sums in parts]
+    curve = 2 * (parts[0] - 2 * parts[1] + parts[2])
+    slope = parts[2] - parts[0] - curve
     best = np.divide(-slope, 2 * curve, out=np.zeros(outcomes), where=curve > 0)
     return np.clip(best, 0, largest_factor(sample))
 

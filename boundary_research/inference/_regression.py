@@ -111,7 +111,7 @@ def fit_terms(
         used = sample
         if name == "naive":
             used = replace(sample, design=replace(sampling, strata=None, finite=False))
-        elif request.predictions == "probability":
+        elif request.predictions != "predicted":
             used = replace(sample, predicted=codes.probability)
         own = base if used.predicted is sample.predicted else aggregate(used)
         usual = None if name == "gold_only" else start

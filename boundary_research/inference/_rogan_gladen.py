@@ -9,8 +9,8 @@ import numpy as np
 from boundary_research._checks import DataError
 from boundary_research.inference._design_based import result_of
 from boundary_research.inference._inputs import check_sample
-from boundary_research.inference._options import Options, Settings
 from boundary_research.inference._moments import indicator
+from boundary_research.inference._options import Options, Settings
 from boundary_research.inference._variance import Uncertainty
 from boundary_research.inference.results import EstimationResult, wald_limits
 

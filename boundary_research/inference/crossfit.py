@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 
 from boundary_research._checks import DataError, check_random_state
-from boundary_research.inference._inputs import as_numbers, check_length, codes_of
+from boundary_research.inference._alignment import Codes
+from boundary_research.inference._inputs import (
+    as_numbers,
+    check_codes,
+    check_length,
+    check_probability,
+    codes_of,
+)
+
+PREDICTIONS = ("predicted", "probability", "augmented")  # what a correction may start from
 
 
 def assign_folds(
@@ -159,8 +168,6 @@ def augment_predictions(
     """
     from sklearn.linear_model import LogisticRegression
 
-    from boundary_research.inference._inputs import check_codes, check_probability
-
     guess = as_numbers(probability, name="probability")
     n = len(guess)
     codes = check_length(as_numbers(gold, name="gold"), n, name="gold")
@@ -191,3 +198,23 @@ def augment_predictions(
         model.fit(features[train], y.astype(int), sample_weight=scale)
         predicted[predict] = model.predict_proba(features[predict])[:, 1]
     return predicted, fold
+
+
+def augment_codes(
+    codes: Codes, X: np.ndarray | None, labels: pd.DataFrame | None, generator: np.random.Generator
+) -> np.ndarray:
+    """Return `augment_predictions` of each category, (n, K), with whole clusters in a fold."""
+    n = len(codes.ids)
+    groups = None if labels is None else labels.iloc[:, 0].to_numpy()
+    if groups is not None and len(np.unique(groups[codes.rows])) < 5:
+        groups = None
+    chance = np.full(n, np.nan)
+    chance[codes.rows] = codes.inclusion_probability
+    augmented = np.empty_like(codes.probability)
+    for k in range(augmented.shape[1]):
+        gold = np.full(n, np.nan)
+        gold[codes.rows] = codes.gold[:, k]
+        augmented[:, k] = augment_predictions(
+            codes.probability[:, k], gold, chance, X, groups=groups, random_state=generator
+        )[0]
+    return augmented

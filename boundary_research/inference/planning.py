@@ -12,10 +12,10 @@ from boundary_research._checks import DataError, check_choice, check_fraction
 from boundary_research.inference._alignment import Codes, align_codes, match_incidents
 from boundary_research.inference._fitting import fit
 from boundary_research.inference._formula import build_design, clean_variables, parse_formula
+from boundary_research.inference._grouping import cluster_columns
 from boundary_research.inference._inputs import Sample, check_clusters
 from boundary_research.inference._moments import Equations
 from boundary_research.inference._variance import SamplingDesign, infer
-from boundary_research.inference.shares import cluster_columns
 
 DESIGNS = ("equal", "by_prediction", "by_uncertainty")
 FLOOR = 0.2  # least probability of an adaptive design, as a share of the equal one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from boundary_research._checks import (
     check_fraction,
     check_random_state,
 )
-from boundary_research._tables import ESTIMATE_COLUMNS
 from boundary_research.inference._alignment import Codes, align_codes, match_incidents
 from boundary_research.inference._counts import check_min_cell
 from boundary_research.inference._formula import (
@@ -27,12 +27,13 @@ from boundary_research.inference._formula import (
     parse_formula,
     thin_columns,
 )
+from boundary_research.inference._grouping import check_fold_clusters, cluster_columns
 from boundary_research.inference._inputs import check_clusters, check_design
 from boundary_research.inference._regression import Request, Terms, fit_terms
+from boundary_research.inference._risk_table import finish_table, long_table
 from boundary_research.inference._variance import SMALL_SAMPLE
-from boundary_research.inference.multiple_testing import METHODS, adjust_p_values
-from boundary_research.inference.shares import cluster_columns
-
+from boundary_research.inference.crossfit import PREDICTIONS, augment_codes
+from boundary_research.inference.multiple_testing import METHODS
 
 
 def risk_factors(
@@ -120,7 +121,7 @@ def risk_factors(
     """
     check_choice(family, ["logit", "poisson", "ols"], name="family")
     check_choice(missing, ["complete", "impute", "both"], name="missing")
-    check_choice(predictions, ["predicted", "probability"], name="predictions")
+    check_choice(predictions, PREDICTIONS, name="predictions")
     if penalty is not None:
         check_choice(penalty, ["auto", "logf", "firth"], name="penalty")
     if adjust is not None:
@@ -152,6 +153,8 @@ def risk_factors(
     codes, incidents = match_incidents(codes, incidents)
     frame = clean_variables(incidents, variables, contrasts)
     labels = cluster_columns(clusters, codes, incidents)
+    if trained_on_gold is not False:
+        check_fold_clusters(codes.fold, labels)
     shift = _offset(offset, incidents, family)
     complete = frame.notna().all(axis=1).to_numpy()
     tables = []
@@ -213,6 +216,10 @@ def _terms_of(
     cells = count_cells(design, codes, first, min_cell)
     check_cells(design, cells, first)
     thin = thin_columns(design, cells, codes.categories)
+    if request.predictions == "augmented":
+        labels = pd.DataFrame({"cluster": first}) if first is not None else None
+        augmented = augment_codes(codes, design.X, labels, request.generator)
+        codes = replace(codes, probability=augmented)
     return design, cells, fit_terms(design, codes, ways, shift, thin, request)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,17 +11,24 @@ from scipy import stats
 from boundary_research._checks import (
     DataError,
     check_choice,
-    check_columns,
     check_fraction,
     check_random_state,
 )
-from boundary_research._tables import ESTIMATE_COLUMNS, ESTIMATORS
+from boundary_research._tables import ESTIMATORS
 from boundary_research.inference._alignment import Codes, align_codes, match_incidents
-from boundary_research.inference._counts import check_min_cell, held_back
-from boundary_research.inference._fitting import Fit, aggregate, fit
+from boundary_research.inference._counts import check_min_cell
+from boundary_research.inference._fitting import aggregate, fit
+from boundary_research.inference._grouping import (
+    OWN_COLUMNS,
+    check_fold_clusters,
+    cluster_columns,
+    incident_column,
+    split_groups,
+)
 from boundary_research.inference._inputs import Sample, as_numbers, check_clusters
-from boundary_research.inference._moments import indicator
+from boundary_research.inference._simultaneous import correlation_of, joint_quantile
 from boundary_research.inference._variance import SMALL_SAMPLE, SamplingDesign, infer
+from boundary_research.inference.crossfit import PREDICTIONS, augment_codes
 
 ESTIMAND = "share of reported incidents"
 FEW = 5  # gold codes of a kind below which a note is given
@@ -72,9 +78,11 @@ def prevalence(
     estimators : sequence of {"naive", "gold_only", "dsl", "ppi", "rogan_gladen"}
     categories : sequence of str, optional
         By default all that both tables have.
-    predictions : {"predicted", "probability"}
-        What dsl and ppi correct. Calibrated probabilities often give shorter intervals; naive
-        always uses the predicted code.
+    predictions : {"predicted", "probability", "augmented"}
+        What dsl and ppi correct: the predicted code; the probability, which gives shorter intervals
+        if it is calibrated; or a cross-fitted regression of the gold code on the probability, and
+        on the attributes in `risk_factors` (see `augment_predictions`). naive always uses the
+        predicted code.
     simultaneous : bool
         Limits that hold for all categories of a group and estimator at once (the largest of
         correlated t statistics, by simulation).
@@ -103,7 +111,7 @@ def prevalence(
     min_cell = check_min_cell(min_cell)
     for name in estimators:
         check_choice(name, ESTIMATORS, name="estimator")
-    check_choice(predictions, ["predicted", "probability"], name="predictions")
+    check_choice(predictions, PREDICTIONS, name="predictions")
     check_choice(small_sample, SMALL_SAMPLE, name="small_sample")
     generator = check_random_state(random_state)
     codes = align_codes(
@@ -121,6 +129,10 @@ def prevalence(
         else as_numbers(row_weights.to_numpy(), name="weights")
     )
     labels = cluster_columns(clusters, codes, incidents)
+    if trained_on_gold is not False:
+        check_fold_clusters(codes.fold, labels)
+    if predictions == "augmented":
+        codes.probability = augment_codes(codes, None, labels, generator)
     parts = []
     for keys, keep, count, hidden in split_groups(by, codes, incidents, min_cell):
         part = codes if keep is None else codes.take(keep)
@@ -147,8 +159,6 @@ def prevalence(
     table.attrs["conf_level"] = conf_level
     table.attrs["notes"] = list(codes.notes)
     return table
-
-
 
 
 def _shares(
@@ -216,7 +226,7 @@ def _sample(
     if labels is not None and not few_clusters:
         ways, sizes = check_clusters(tuple(labels[name] for name in labels.columns), n)
     guess = codes.predicted
-    if predictions == "probability" and estimator in ("dsl", "ppi"):
+    if predictions != "predicted" and estimator in ("dsl", "ppi"):
         guess = codes.probability
     return Sample(
         X=np.ones((n, 1)),

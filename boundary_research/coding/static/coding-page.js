@@ -148,7 +148,7 @@ function shell(root, titled, session) {
   const announcer = h("div.hidden", { role: "status", "aria-live": "polite" });
   const status = h("span.status", { "data-state": "idle" });
   const alert = h("div.alert", { role: "alert" });
-  const progress = h("div.progress");
+  const progress = h("div.so-far");
   const tools = h("div.tools");
   const header = h("header.top", {},
     h("div.study", {},
@@ -209,7 +209,7 @@ function guideEntry(codebook, byId, category, show) {
   const linked = (text) => text.split(/\b([a-z0-9]+(?:_[a-z0-9]+)+)\b/).map((part) =>
     byId.has(part) ? see(part) : part);
   const see = (id) => byId.has(id)
-    ? h("button.link", { type: "button", "data-key": `see-${id}`, onclick: () => show(id) }, label(id))
+    ? h("a.link", { href: "#", "data-key": `see-${id}`, onclick: (event) => { event.preventDefault(); show(id); } }, label(id))
     : h("em", {}, label(id));
   const levels = Object.entries(codebook.severity_levels);
   const anchors = category.severity ?? {};
@@ -368,7 +368,7 @@ function coderPage(page, request, session) {
   const state = {
     items: session.items, position: null, narrative: "", shown: "", maps: null, content: null,
     revision: null, saved: null, recorded: "untouched", canUndo: false, active: null,
-    selection: null, query: "", suggestions: null, keys: readSetting("keys") !== "off", missing: [],
+    selection: null, query: "", suggestions: null, keys: readSetting("keys") !== "off", missing: [], busy: false,
   };
 
   // -- the page's fixed elements
@@ -447,7 +447,7 @@ function coderPage(page, request, session) {
 
   // Changes the coding, shows it and saves it; the page says "saved" when the store has it.
   function change(message, edit) {
-    if (!state.content) return;
+    if (!state.content || state.busy) return;
     edit(state.content);
     state.missing = [];
     page.setAlert();
@@ -490,6 +490,7 @@ function coderPage(page, request, session) {
     if (had && !points) return;
     state.active = id;
     state.selection = null;
+    showGuide(id);
     change(points ? `Evidence added to ${label(id)}.` : `${label(id)} present.`, (content) => {
       content.verdict = "";
       content.categories[id] ??= { severity: null, spans: [] };
@@ -553,7 +554,19 @@ function coderPage(page, request, session) {
     guide.querySelector(".scroll").focus({ preventScroll: true });
   }
 
-  async function undo() {
+  // While a narrative is being submitted, left or undone, it takes no other change.
+  async function alone(action) {
+    if (state.busy) return;
+    state.busy = note.readOnly = true;
+    try { await action(); } finally { state.busy = note.readOnly = false; }
+  }
+  const undo = () => alone(undoNow);
+  const skip = () => alone(skipNow);
+  const submit = () => alone(submitNow);
+  const move = (step) => alone(() => moveNow(step));
+  const goTo = (position) => alone(() => open(position));
+
+  async function undoNow() {
     await settled();
     if (!state.canUndo) return;
     const answer = await saving.add("POST", `${path()}/undo`, {}, () => state.revision);
@@ -565,13 +578,13 @@ function coderPage(page, request, session) {
     draw();
   }
 
-  async function skip() {
+  async function skipNow() {
     await settled();
     const answer = await save("skipped");
     if (answer.status === 200) await goOn("Skipped. ");
   }
 
-  async function submit() {
+  async function submitNow() {
     await settled();
     const answer = await save("submitted");
     if (answer.status === 422) {
@@ -604,7 +617,7 @@ function coderPage(page, request, session) {
     return undefined;
   }
 
-  async function move(step) {
+  async function moveNow(step) {
     const index = state.items.findIndex((i) => i.position === state.position) + step;
     if (state.items[index]) await open(state.items[index].position);
   }
@@ -926,7 +939,7 @@ function coderPage(page, request, session) {
     const box = dialog(page, "My narratives", h("ol.items", {}, state.items.map((item) => h("li", {},
       h("button.item", {
         type: "button", "data-state": item.state, "aria-current": item.position === state.position ? "true" : undefined,
-        onclick: async () => { box.close(); await open(item.position); },
+        onclick: async () => { box.close(); await goTo(item.position); },
       }, h("span.number", {}, String(item.position)), h("span.id", {}, item.incident_id),
       h("span.badge", { "data-state": item.state }, STATE_LABELS[item.state]))))));
   }
@@ -942,7 +955,7 @@ function coderPage(page, request, session) {
   if (!state.items.length) {
     page.main.replaceChildren(h("section.done", {}, h("h2", {}, "No narratives are assigned to you yet")));
   } else if (session.resume === null) finished();
-  else open(session.resume);
+  else goTo(session.resume);
   return () => {
     document.removeEventListener("selectionchange", noteSelection);
     removeEventListener("beforeunload", onleave);

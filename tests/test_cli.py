@@ -1,0 +1,118 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from boundary_research import NarrativeClassifier
+from boundary_research.cli import main
+
+
+@pytest.fixture
+def model_file(small_codes, tmp_path):
+    return NarrativeClassifier().fit(*small_codes).save(tmp_path / "model.npz")
+
+
+@pytest.fixture
+def reports(tmp_path):
+    path = tmp_path / "my_reports.csv"
+    path.write_text("incident_id,narrative\n1,She lent him money.\n2,\n3,He gossiped about her.\n")
+    return path
+
+
+def one_line(capsys):
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def test_code_writes_all_files_and_says_where(reports, model_file, tmp_path, capsys):
+    out = tmp_path / "coded"
+    assert main(["code", str(reports), "-o", str(out), "--model", str(model_file)]) == 0
+    assert "2 incidents coded, 1 rows set aside" in capsys.readouterr().out
+    names = {"coded.csv", "evidence.csv", "rejects.csv", "manifest.json", "report.html"}
+    assert {p.name for p in out.iterdir()} == names
+    coded = pd.read_csv(out / "coded.csv")
+    assert list(coded.columns[:4]) == ["incident_id", "money", "money_probability", "money_decision"]
+
+
+def test_quiet_prints_nothing_and_parquet_is_written(reports, model_file, tmp_path, capsys):
+    out = tmp_path / "coded"
+    arguments = ["code", str(reports), "-o", str(out), "--model", str(model_file)]
+    assert main([*arguments, "--quiet", "--format", "parquet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
+    assert pd.read_parquet(out / "coded.parquet").shape[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "said"),
+    [
+        ("", [], "is empty"),
+        ("a,b\n1,2\n", [], "'incident_id', 'narrative' not found"),
+        ("PK\x03\x04xxxx", [], "not a text file"),
+        ("incident_id,narrative\n1,x\n", ["--format", "xml"], "'xml' not found. Available: csv, parquet"),
+        ("incident_id,narrative\n1,x\n", ["--nonsense"], "No such option"),
+        ("incident_id,narrative\n1,\n", ["--strict"], "row 1"),
+        ("incident_id,narrative\n1,x\n", ["--model", "none.npz"], "does not exist"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(content, arguments, said, tmp_path, capsys):
+    path = tmp_path / "in.csv"
+    path.write_text(content)
+    assert main(["code", str(path), "-o", str(tmp_path / "out"), *arguments]) == 2
+    assert said in one_line(capsys)
+
+
+def test_output_folder_that_cannot_be_written(reports, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    assert main(["code", str(reports), "-o", str(tmp_path / "file" / "sub")]) == 2
+    assert "cannot be written to" in one_line(capsys)
+
+
+def test_unreadable_codebook_and_study(tmp_path, capsys):
+    (tmp_path / "bad.yaml").write_text("id: [")
+    assert main(["codebook", "check", str(tmp_path / "bad.yaml")]) == 2
+    assert "line 1: not valid YAML" in one_line(capsys)
+    assert main(["run", str(tmp_path / "bad.yaml")]) == 2
+    assert "not valid YAML" in one_line(capsys)
+
+
+def test_codebook_is_checked_and_printed(tmp_path, capsys):
+    assert main(["codebook", "print", "-o", str(tmp_path / "book.html")]) == 0
+    assert "<html" in (tmp_path / "book.html").read_text("utf-8")
+    (tmp_path / "own.yaml").write_text(
+        "id: own\nname: N\nversion: '1'\ncategories:\n- {id: a, label: A, definition: d}\n"
+    )
+    assert main(["codebook", "check", str(tmp_path / "own.yaml")]) == 0
+    assert "own 1: 1 categories" in capsys.readouterr().out
+
+
+def test_missing_argument_is_one_line(capsys):
+    assert main(["code"]) == 2
+    assert "Missing argument" in one_line(capsys)
+
+
+def test_command_is_installed(reports):
+    command = Path(sys.executable).parent / "boundary-research"
+    done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+    for name in ("code", "run", "codebook"):
+        assert name in done.stdout
+
+
+def test_import_is_light():
+    script = (
+        "import sys, time; import pandas; t = time.perf_counter(); import boundary_research; "
+        "print(time.perf_counter() - t); "
+        "heavy = {'matplotlib', 'dask', 'jupyter', 'IPython', 'sklearn', 'scipy'} & set(sys.modules); print(heavy)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ
+    )
+    seconds, heavy = done.stdout.splitlines()
+    assert heavy == "set()"
+    assert float(seconds) < 0.3
