@@ -43,14 +43,14 @@ INCLUSION = np.array([[0.08, 0.16], [0.16, 0.24]])
 TERMS = ("share", "intercept", "rural", "tenure")
 
 
-def population_values() -> np.ndarray:
+def population_values(icc: float = ICC) -> np.ndarray:
     """Return the share and the logit coefficients in the population of agencies and incidents.
 
     The agency's effect is integrated out by Gauss-Hermite quadrature; the coefficients are those of
     the logit without it, which is what a regression on the rows estimates.
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)
-    effects = nodes * np.sqrt(ICC / (1 - ICC) * np.pi**2 / 3)
+    effects = nodes * np.sqrt(icc / (1 - icc) * np.pi**2 / 3)
     cells = np.array([[1, rural, tenure] for rural in (0, 1) for tenure in (0, 1)], dtype=float)
     rural = np.mean(RURAL)
     mass = np.where(cells[:, 1] == 1, rural, 1 - rural) * 0.5
@@ -63,10 +63,12 @@ def population_values() -> np.ndarray:
     return np.concatenate([[mass @ mean], b])
 
 
-def draw_registry(generator: np.random.Generator, agencies: int) -> dict[str, np.ndarray]:
+def draw_registry(
+    generator: np.random.Generator, agencies: int, icc: float = ICC
+) -> dict[str, np.ndarray]:
     """Return one registry: design, predictions, truth, gold codes, probabilities and agencies."""
     agency = generator.integers(0, agencies, INCIDENTS)
-    effect = generator.normal(0, np.sqrt(ICC / (1 - ICC) * np.pi**2 / 3), agencies)
+    effect = generator.normal(0, np.sqrt(icc / (1 - icc) * np.pi**2 / 3), agencies)
     share_rural = generator.uniform(*RURAL, agencies)
     rural = (generator.random(INCIDENTS) < share_rural[agency]).astype(int)
     tenure = generator.integers(0, 2, INCIDENTS)
@@ -95,6 +97,8 @@ def estimates_of(
     X, gold, pi = registry["X"], registry["gold"], registry["pi"]
     predicted, agency = registry["predicted"], registry["agency"]
     options = {"clusters": agency, "small_sample": small_sample}
+    if small_sample == "independent":
+        options = {}
     return {
         "naive": (
             hajek_mean(predicted, 1.0, **options),
@@ -113,10 +117,10 @@ def estimates_of(
 
 
 def one_run(
-    seed: int, *, agencies: int, small_sample: str, values: np.ndarray
+    seed: int, *, agencies: int, small_sample: str, icc: float, values: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], float]:
     """Return, by estimator, whether each interval held the truth and its width; and the F1."""
-    registry = draw_registry(np.random.default_rng(seed), agencies)
+    registry = draw_registry(np.random.default_rng(seed), agencies, icc)
     held, width = {}, {}
     for name, results in estimates_of(registry, small_sample).items():
         low = np.concatenate([np.atleast_1d(result.conf_low) for result in results])
@@ -130,10 +134,13 @@ def one_run(
 def simulate(
     runs: int, *, agencies: int = 30, small_sample: str = "CR2", seed: int = 0, workers: int = 1
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], float]:
-    """Return coverage and mean width by estimator, arrays over `TERMS`, and the mean F1."""
-    task = partial(
-        one_run, agencies=agencies, small_sample=small_sample, values=population_values()
-    )
+    """Return coverage and mean width by estimator, arrays over `TERMS`, and the mean F1.
+
+    With ``small_sample="independent"`` rows are independent, in truth and in the analysis.
+    """
+    icc = 0.0 if small_sample == "independent" else ICC
+    values = population_values(icc)
+    task = partial(one_run, agencies=agencies, small_sample=small_sample, icc=icc, values=values)
     seeds = range(seed, seed + runs)
     if workers > 1:
         with ProcessPoolExecutor(workers) as pool:
@@ -168,11 +175,16 @@ def main() -> None:
         (arguments.agencies, "CR2"),
         (12, "none"),
         (12, "CR2"),
+        (arguments.agencies, "independent"),
     ):
         coverage, width, f1 = simulate(
             arguments.runs, agencies=agencies, small_sample=option, workers=arguments.workers
         )
-        label = {"none": "plain sandwich, t(G - 1)", "CR2": "CR2, Satterthwaite"}[option]
+        label = {
+            "none": "plain sandwich, t(G - 1)",
+            "CR2": "CR2, Satterthwaite",
+            "independent": "independent rows (ICC 0)",
+        }[option]
         print(f"\n{agencies} agencies, {label}; {arguments.runs} runs, classifier F1 {f1:.2f}")
         show(coverage, width)
     print(f"\n{time.perf_counter() - start:.0f} s")

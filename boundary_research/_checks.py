@@ -56,7 +56,7 @@ def check_fraction(value: Any, *, name: str, zero: bool = False, one: bool = Fal
         number = float(value)
     except (TypeError, ValueError):
         raise DataError(f"{name} must be a number, got {type(value).__name__}.") from None
-    low = 0 <= number if zero else 0 < number
+    low = number >= 0 if zero else number > 0
     high = number <= 1 if one else number < 1
     if not (low and high):
         interval = f"{'[' if zero else '('}0, 1{']' if one else ')'}"

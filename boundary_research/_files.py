@@ -47,7 +47,9 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
     """
     path = Path(path)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix
+        )
         os.close(handle)
         temporary = Path(name)
         try:
@@ -64,7 +66,7 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> Path:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write UTF-8 text with `\\n` line ends, in one step."""
+    r"""Write UTF-8 text with `\n` line ends, in one step."""
     return write_atomically(path, lambda p: p.write_bytes(text.encode("utf-8")))
 
 
@@ -74,7 +76,7 @@ def write_json(path: str | Path, content: Any) -> Path:
 
 
 def write_table(frame: pd.DataFrame, stem: str | Path, *, format: str = "csv") -> Path:
-    """Write a table as ``<stem>.csv`` (UTF-8, ``\\n``) or ``<stem>.parquet``, in one step."""
+    r"""Write a table as ``<stem>.csv`` (UTF-8, ``\n``) or ``<stem>.parquet``, in one step."""
     check_choice(format, FORMATS, name="format")
     path = Path(f"{stem}.{format}")
     if format == "parquet":

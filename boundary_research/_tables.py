@@ -29,7 +29,15 @@ REQUIRED = {
     "gold": ["incident_id", "category", "present"],
     "coded": ["incident_id", "category", "probability", "decision"],
     "evidence": ["incident_id", "category", "start", "end", "weight"],
-    "estimates": ["term", "category", "estimator", "estimate", "std_error", "conf_low", "conf_high"],
+    "estimates": [
+        "term",
+        "category",
+        "estimator",
+        "estimate",
+        "std_error",
+        "conf_low",
+        "conf_high",
+    ],
 }
 # What identifies a row.
 KEYS = {
@@ -202,7 +210,11 @@ def check_table(frame: pd.DataFrame, name: str, *, source: str | None = None) ->
 
 
 def pivot_categories(
-    table: pd.DataFrame, value: str, *, ids: pd.Index | None = None, categories: list[str] | None = None
+    table: pd.DataFrame,
+    value: str,
+    *,
+    ids: pd.Index | None = None,
+    categories: list[str] | None = None,
 ) -> pd.DataFrame:
     """Return a long table as one row an incident and one column a category.
 

@@ -40,9 +40,7 @@ class YamlReader:
             listed = isinstance(part, int) and path[: i + 1] not in self.keys
             key += f"[{int(part) + 1}]" if listed else f".{part}"
         key = key.lstrip(".")
-        return DataError(
-            f"{self.what} {self.source}, line {line}, key {key or '(top)'}: {problem}"
-        )
+        return DataError(f"{self.what} {self.source}, line {line}, key {key or '(top)'}: {problem}")
 
     def read(self, text: str) -> dict[str, Any]:
         """Return the document's content; its top must be a mapping.

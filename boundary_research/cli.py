@@ -28,7 +28,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but er
 
 @app.command()
 def code(
-    file: Annotated[Path, typer.Argument(help="CSV, TSV, Excel, JSON, Parquet, or a folder of documents.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV, TSV, Excel, JSON, Parquet, or a folder of documents.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],
     id_column: Annotated[str, typer.Option(help="Column with the unique id.")] = "incident_id",
     text_column: Annotated[str, typer.Option(help="Column with the narrative.")] = "narrative",
@@ -67,8 +69,8 @@ def code(
     if model is None:
         classifier = default_classifier()
         described = (
-            "Coded by the bundled model. It was trained on fictional narratives that a language model "
-            "wrote and coded, and has not been checked on your kind of text."
+            "Coded by the bundled model. It was trained on fictional narratives that a language "
+            "model wrote and coded, and has not been checked on your kind of text."
         )
         trained = default_model_id()
     else:
@@ -89,13 +91,17 @@ def code(
     )
     if not quiet:
         n = coding.coded["incident_id"].nunique()
-        typer.echo(f"{n} incidents coded, {len(coding.rejects)} rows set aside: {folder / 'report.html'}")
+        typer.echo(
+            f"{n} incidents coded, {len(coding.rejects)} rows set aside: {folder / 'report.html'}"
+        )
 
 
 @app.command()
 def run(
     study: Annotated[Path, typer.Argument(help="study.yaml, or the folder that holds it.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write to.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write to.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Run a study: agreement, classifier, corrected estimates, figures and report."""
@@ -110,7 +116,9 @@ def corpus_check() -> None:
     from boundary_research.study.corpus_check import agreement_of_coders, check_corpus
 
     checks = check_corpus()
-    typer.echo(checks.assign(holds=checks["holds"].map({True: "yes", False: "NO"})).to_string(index=False))
+    typer.echo(
+        checks.assign(holds=checks["holds"].map({True: "yes", False: "NO"})).to_string(index=False)
+    )
     typer.echo("\nAgreement (Krippendorff's alpha, nominal); the coders are language models:")
     typer.echo(agreement_of_coders().round(3).to_string(index=False))
     if not checks["holds"].all():
@@ -132,7 +140,9 @@ def codebook_check(file: Annotated[Path, typer.Argument(help="A codebook in YAML
 @codebook_app.command("print")
 def codebook_print(
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")],
-    file: Annotated[Path | None, typer.Argument(help="A codebook in YAML; else the bundled one.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="A codebook in YAML; else the bundled one.")
+    ] = None,
 ) -> None:
     """Write a codebook as a page that coders can print."""
     from boundary_research.codebook.model import load_codebook
@@ -162,8 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
                 return 130
             raise
         print(
-            f"boundary-research: {_one_line(error.format_message())} "
-            f"Try boundary-research --help.",
+            f"boundary-research: {_one_line(error.format_message())} Try boundary-research --help.",
             file=sys.stderr,
         )
         return 2

@@ -37,7 +37,12 @@ def test_code_writes_all_files_and_says_where(reports, model_file, tmp_path, cap
     names = {"coded.csv", "evidence.csv", "rejects.csv", "manifest.json", "report.html"}
     assert {p.name for p in out.iterdir()} == names
     coded = pd.read_csv(out / "coded.csv")
-    assert list(coded.columns[:4]) == ["incident_id", "money", "money_probability", "money_decision"]
+    assert list(coded.columns[:4]) == [
+        "incident_id",
+        "money",
+        "money_probability",
+        "money_decision",
+    ]
 
 
 def test_quiet_prints_nothing_and_parquet_is_written(reports, model_file, tmp_path, capsys):
@@ -55,7 +60,11 @@ def test_quiet_prints_nothing_and_parquet_is_written(reports, model_file, tmp_pa
         ("", [], "is empty"),
         ("a,b\n1,2\n", [], "'incident_id', 'narrative' not found"),
         ("PK\x03\x04xxxx", [], "not a text file"),
-        ("incident_id,narrative\n1,x\n", ["--format", "xml"], "'xml' not found. Available: csv, parquet"),
+        (
+            "incident_id,narrative\n1,x\n",
+            ["--format", "xml"],
+            "'xml' not found. Available: csv, parquet",
+        ),
         ("incident_id,narrative\n1,x\n", ["--nonsense"], "No such option"),
         ("incident_id,narrative\n1,\n", ["--strict"], "row 1"),
         ("incident_id,narrative\n1,x\n", ["--model", "none.npz"], "does not exist"),

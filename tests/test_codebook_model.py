@@ -18,7 +18,9 @@ MINIMAL = {
 
 
 def write(path, content):
-    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
+    path.write_text(
+        content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+    )
     return path
 
 
@@ -73,7 +75,10 @@ def test_users_own_codebook_needs_only_four_keys(tmp_path):
         ("- 1\n- 2\n", "must be a mapping"),
         ("id: x\nname: y\nversion: 1\n", "key 'categories' is missing"),
         ("id: x\nname: y\nversion: 1\ncategories: []\n", "holds no category"),
-        ("id: x\nname: y\nversion: 1\ncolour: red\ncategories: []\n", "line 4, key colour: unknown key"),
+        (
+            "id: x\nname: y\nversion: 1\ncolour: red\ncategories: []\n",
+            "line 4, key colour: unknown key",
+        ),
         (
             "id: x\nname: y\nversion: 1\ncategories:\n- id: a\n  label: A\n  definition: d\n- id: a\n  label: B\n  definition: e\n",
             r"line 8, key categories\[2\].id: id 'a' stands twice",
@@ -104,7 +109,7 @@ def test_binary_file_is_no_codebook(tmp_path):
 
 
 def test_unknown_category_lists_what_there_is():
-    with pytest.raises(DataError, match="'nothing' not found.*dual_social"):
+    with pytest.raises(DataError, match=r"'nothing' not found.*dual_social"):
         load_codebook()["nothing"]
 
 

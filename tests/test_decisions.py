@@ -49,7 +49,11 @@ def test_written_files_hold_every_row_once(model, tmp_path, format):
     coding.write(tmp_path / "out", format=format)
     read = pd.read_csv if format == "csv" else pd.read_parquet
     coded, rejects = (read(tmp_path / "out" / f"{name}.{format}") for name in ("coded", "rejects"))
-    assert sorted([*coded["incident_id"].astype(str), *rejects["incident_id"].astype(str)]) == ["1", "2", "3"]
+    assert sorted([*coded["incident_id"].astype(str), *rejects["incident_id"].astype(str)]) == [
+        "1",
+        "2",
+        "3",
+    ]
 
 
 def test_no_incidents_at_all(model):

@@ -5,10 +5,9 @@ import tomllib
 from importlib import metadata
 
 import yaml
+from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-from conftest import ROOT
 
 # conda-forge calls these by another name.
 CONDA_NAMES = {"matplotlib-base": "matplotlib", "playwright-python": "playwright"}
@@ -60,7 +59,9 @@ def test_no_gpl_at_run_time():
     for text in project()["dependencies"]:
         name = Requirement(text).name
         meta = metadata.metadata(name)
-        licences = " ".join([*(meta.get_all("Classifier") or []), meta.get("License-Expression") or ""])
+        licences = " ".join(
+            [*(meta.get_all("Classifier") or []), meta.get("License-Expression") or ""]
+        )
         assert not re.search(r"\bA?GPL|General Public", licences.replace("LGPL", "")), name
 
 

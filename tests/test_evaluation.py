@@ -25,8 +25,12 @@ def test_point_values_equal_scikit_learn(scored):
         assert value[name, "f1"] == pytest.approx(metrics.f1_score(y, hat))
         assert value[name, "auc"] == pytest.approx(metrics.roc_auc_score(y, p))
         assert value[name, "brier"] == pytest.approx(metrics.brier_score_loss(y, p))
-    assert value["(micro)", "f1"] == pytest.approx(metrics.f1_score(codes, predicted, average="micro"))
-    assert value["(macro)", "f1"] == pytest.approx(metrics.f1_score(codes, predicted, average="macro"))
+    assert value["(micro)", "f1"] == pytest.approx(
+        metrics.f1_score(codes, predicted, average="micro")
+    )
+    assert value["(macro)", "f1"] == pytest.approx(
+        metrics.f1_score(codes, predicted, average="macro")
+    )
 
 
 def test_intervals_hold_the_estimate_and_widen_with_groups(scored):
@@ -39,7 +43,10 @@ def test_intervals_hold_the_estimate_and_widen_with_groups(scored):
     groups = np.empty(300, dtype=int)
     groups[order] = np.arange(300) // 30
     grouped = evaluate(codes, probabilities, predicted, groups=groups)
-    width = [t[(t.category == "a") & (t.metric == "f1")].eval("conf_high - conf_low").item() for t in (single, grouped)]
+    width = [
+        t[(t.category == "a") & (t.metric == "f1")].eval("conf_high - conf_low").item()
+        for t in (single, grouped)
+    ]
     assert width[1] > 1.5 * width[0]
 
 
@@ -56,7 +63,9 @@ def test_undefined_metrics_are_missing_not_zero():
 def test_crossfit_predicts_each_narrative_once_and_never_in_its_own_fold(small_codes):
     texts, codes = small_codes
     groups = np.arange(len(texts)) // 8
-    probabilities, predicted, fold = crossfit(NarrativeClassifier(cv=3), texts, codes, groups=groups)
+    probabilities, predicted, fold = crossfit(
+        NarrativeClassifier(cv=3), texts, codes, groups=groups
+    )
     assert not np.isnan(probabilities).any()
     assert predicted.shape == codes.shape
     assert (pd.Series(fold).groupby(groups).nunique() == 1).all()

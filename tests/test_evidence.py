@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +21,7 @@ from boundary_research.classifier.text import (
 def test_clauses_cover_all_words_in_order_without_overlap(text):
     clauses = split_clauses(text)
     assert all(0 <= start < end <= len(text) for start, end in clauses)
-    assert all(a[1] <= b[0] for a, b in zip(clauses, clauses[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(clauses))
     inside = "".join(text[start:end] for start, end in clauses)
     assert "".join(inside.split()) == "".join(text.split())
 
@@ -44,10 +46,14 @@ def test_features_equal_those_of_scikit_learn():
         sublinear_tf=True,
         min_df=3,
     )
-    peer = sparse.hstack([words.fit_transform(texts[:2] * 6), 2 * characters.fit_transform(texts[:2] * 6)])
+    peer = sparse.hstack(
+        [words.fit_transform(texts[:2] * 6), 2 * characters.fit_transform(texts[:2] * 6)]
+    )
     ours = NarrativeVectorizer().fit_transform(texts[:2] * 6)
     assert ours.shape == peer.shape
-    assert np.sort(ours.toarray(), axis=1) == pytest.approx(np.sort(peer.toarray(), axis=1), abs=1e-12)
+    assert np.sort(ours.toarray(), axis=1) == pytest.approx(
+        np.sort(peer.toarray(), axis=1), abs=1e-12
+    )
 
 
 def test_located_features_add_up_to_the_text(small_codes):
@@ -63,7 +69,9 @@ def test_located_features_add_up_to_the_text(small_codes):
 def test_evidence_is_the_clause_that_shows_it(small_codes):
     texts, codes = small_codes
     model = NarrativeClassifier().fit(texts, codes)
-    text = "It rained all of the day. The worker borrowed money from the tenant. The van was parked."
+    text = (
+        "It rained all of the day. The worker borrowed money from the tenant. The van was parked."
+    )
     found = find_evidence(model, text, [0])
     assert text[found[0][1] : found[0][2]] == "The worker borrowed money from the tenant."
     assert found[0][3] > 0

@@ -49,7 +49,9 @@ def test_every_table_format_gives_the_same_incidents(tmp_path):
 
 
 def test_numeric_ids_of_a_workbook_stay_whole_numbers(tmp_path):
-    pd.DataFrame({"nr": [1001, 1002], "text": ["a b", "c d"]}).to_excel(tmp_path / "a.xlsx", index=False)
+    pd.DataFrame({"nr": [1001, 1002], "text": ["a b", "c d"]}).to_excel(
+        tmp_path / "a.xlsx", index=False
+    )
     loaded = load_incidents(tmp_path / "a.xlsx", id_column="nr", text_column="text")
     assert loaded.incidents["incident_id"].tolist() == ["1001", "1002"]
 
@@ -81,11 +83,23 @@ def test_pdf_is_read(tmp_path):
 
 def test_bad_rows_are_set_aside_with_row_and_reason_and_never_the_text(tmp_path):
     secret = "SECRET WORDS"
-    rows = [("1", "fine"), ("", secret), ("3", ""), ("1", secret), ("5", secret + "\x00"), ("6", "ok")]
+    rows = [
+        ("1", "fine"),
+        ("", secret),
+        ("3", ""),
+        ("1", secret),
+        ("5", secret + "\x00"),
+        ("6", "ok"),
+    ]
     loaded = load_incidents(write_csv(tmp_path / "a.csv", rows=rows))
     assert loaded.incidents["incident_id"].tolist() == ["1", "6"]
     assert loaded.rejects["row"].tolist() == [2, 3, 4, 5]
-    assert [reason.split()[0] for reason in loaded.rejects["reason"]] == ["no", "no", "the", "control"]
+    assert [reason.split()[0] for reason in loaded.rejects["reason"]] == [
+        "no",
+        "no",
+        "the",
+        "control",
+    ]
     assert secret not in loaded.rejects.to_csv()
 
 
@@ -138,7 +152,11 @@ def test_megabyte_narrative(tmp_path):
         ("empty.csv", b"", "is empty"),
         ("blank.csv", b"\n\n", "is empty"),
         ("picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(50), "is not a text file"),
-        ("noise.csv", bytes(random.Random(1).randrange(1, 32) for _ in range(500)), "not a text file"),
+        (
+            "noise.csv",
+            bytes(random.Random(1).randrange(1, 32) for _ in range(500)),
+            "not a text file",
+        ),
         ("word.csv", b"PK\x03\x04" + bytes(50), "zip archive"),
         ("broken.json", b"{", "not valid JSON"),
         ("broken.xlsx", b"hello", "cannot be read as an Excel workbook"),
@@ -182,7 +200,9 @@ def test_jsonl_lines_that_do_not_parse_are_set_aside(tmp_path):
 )
 def test_every_row_ends_in_exactly_one_table(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("rows") / "a.json"
-    path.write_text(json.dumps([{"incident_id": i, "narrative": t} for i, t in rows]), encoding="utf-8")
+    path.write_text(
+        json.dumps([{"incident_id": i, "narrative": t} for i, t in rows]), encoding="utf-8"
+    )
     loaded = load_incidents(path)
     assert len(loaded.incidents) + len(loaded.rejects) == len(rows)
     assert not loaded.incidents["incident_id"].duplicated().any()

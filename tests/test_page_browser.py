@@ -554,3 +554,61 @@ def test_axe_finds_no_violation(study, open_page):
     judge.locator("article").first.wait_for()
     judge.get_by_role("radio", name="Present").first.check()
     check(judge, "adjudication")
+
+
+def test_offsets_are_code_points_for_any_text(open_page):
+    texts = [
+        "",
+        "plain",
+        "é\r\n😀a",
+        "👩‍👩‍👧 x\r\n\r\n",
+        "𝒳𝒴\u200d\ufeff",
+        "\t\u2028a😀😀",
+        "e\u0301🇫🇷\r",
+    ]
+    maps = open_page("ana").evaluate(
+        """async texts => {
+          const { offsetMaps } = await import('/static/coding-page.js');
+          return texts.map(t => { const m = offsetMaps(t); return [m.toUnit, [...m.toPoint]]; });
+        }""",
+        texts,
+    )
+    for text, (to_unit, to_point) in zip(texts, maps, strict=True):
+        units = [len(text[:k].encode("utf-16-le")) // 2 for k in range(len(text) + 1)]
+        assert to_unit == units
+        assert [to_point[unit] for unit in units] == list(range(len(text) + 1))
+
+
+# A notebook's model that passes messages on to the server, as a kernel would answer them.
+FAKE_MODEL = """async key => {
+  const { default: widget } = await import('/static/coding-page.js');
+  let listen = null;
+  const model = {
+    on: (event, listener) => { listen = listener; },
+    send: async ({ id, method, path, body }) => {
+      const answer = await fetch(`/api/${path}`, {
+        method, headers: { Authorization: `Bearer ${key}` },
+        body: method === 'GET' ? undefined : JSON.stringify(body),
+      });
+      listen({ id, status: answer.status, content: await answer.json() });
+    },
+  };
+  const cell = document.createElement('div');
+  cell.addEventListener('keydown', () => { document.body.dataset.leaked = 'yes'; });
+  document.body.replaceChildren(cell);
+  await widget.render({ model, el: cell });
+}"""
+
+
+def test_the_same_page_in_a_notebook_cell(study, open_page):
+    study.links["nobody"] = f"http://127.0.0.1:{study.port}/#key=none"
+    page = open_page("nobody")
+    page.evaluate(FAKE_MODEL, study.links["ana"].partition("#key=")[2])
+    playwright.expect(page.locator(".br-in-notebook .text")).to_be_focused()
+    incident = incident_of(page)
+    code_with_keys(page, {"dual_social": (1, COFFEE)})
+    expect_status(page, r"^Saved \d")
+    # The notebook's own shortcuts do not see what is typed in the page.
+    assert page.evaluate("document.body.dataset.leaked") is None
+    with CodingStore(study.path) as store:
+        assert store.latest("ana", incident).coding.categories[0].severity == 1

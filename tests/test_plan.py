@@ -42,10 +42,16 @@ def test_paths_are_read_from_the_folder_of_the_file(folder, monkeypatch, tmp_pat
         (("title: A study\n", ""), "key 'title' is missing"),
         (("seed: 7", "seed: x"), "line 2, key seed: must be a whole number"),
         (("seed: 7", "sead: 7"), "line 2, key sead: unknown key. Allowed: title"),
-        (("  file: incidents.csv", "  file: other.csv"), "line 4, key incidents.file: 'other.csv' does not exist"),
+        (
+            ("  file: incidents.csv", "  file: other.csv"),
+            "line 4, key incidents.file: 'other.csv' does not exist",
+        ),
         (("gold: gold.csv", "gold: [gold.csv]"), "line 7, key gold.gold: must be text"),
         (("seed: 7", "seed: 7\nrisk_factors: {family: logit}"), "'formula' is missing"),
-        (("  file: incidents.csv", "  file: incidents.csv\n  recode: {a: 3}"), "line 5, key incidents.recode.a"),
+        (
+            ("  file: incidents.csv", "  file: incidents.csv\n  recode: {a: 3}"),
+            "line 5, key incidents.recode.a",
+        ),
         (("seed: 7", "seed: [7"), "not valid YAML"),
     ],
 )

@@ -371,7 +371,7 @@ def test_many_categories_give_the_same_by_the_sparse_and_the_dense_way(monkeypat
     clusters = np.arange(300) // 5
     for options in ({}, {"clusters": clusters}, {"interval": "bootstrap", "random_state": 1}):
         sparse = krippendorff_alpha(ratings, "interval", **options)
-        monkeypatch.setattr("boundary_research.coding._agreement.MANY_CATEGORIES", 1000)
+        monkeypatch.setattr("boundary_research.coding._alpha.MANY_CATEGORIES", 1000)
         same(sparse, krippendorff_alpha(ratings, "interval", **options))
         monkeypatch.undo()
 

@@ -41,7 +41,9 @@ def folder(tmp_path_factory):
     ids = corpus.incidents["incident_id"].iloc[:260]
     part = corpus.subset(ids)
     rng = np.random.default_rng(1)
-    incidents = part.incidents.assign(agency_id=rng.choice([f"A{i:02d}" for i in range(30)], len(ids)))
+    incidents = part.incidents.assign(
+        agency_id=rng.choice([f"A{i:02d}" for i in range(30)], len(ids))
+    )
     incidents.to_csv(folder / "incidents.csv", index=False)
     drawn = rng.choice(ids, 150, replace=False)
     sample = pd.DataFrame({"incident_id": drawn, "inclusion_probability": 150 / 260})
@@ -94,13 +96,21 @@ def test_every_incident_is_coded_once_and_gold_rows_out_of_fold(run):
 
 def test_estimates_are_there_for_every_category_and_estimator(run):
     table = run.tables["prevalence"]
-    assert set(table["category"]) == {"gifts_favours", "service_inadequate", "confidentiality_breach"}
+    assert set(table["category"]) == {
+        "gifts_favours",
+        "service_inadequate",
+        "confidentiality_breach",
+    }
     assert {"naive", "gold_only", "dsl"} <= set(table["estimator"])
     corrected = table[table["estimator"] == "dsl"]
     assert (corrected["conf_low"] < corrected["estimate"]).all()
     assert (corrected["estimate"] < corrected["conf_high"]).all()
     # With a naive interval that ignores the model's errors, the corrected one must be wider.
-    width = table.assign(width=table["conf_high"] - table["conf_low"]).groupby("estimator")["width"].mean()
+    width = (
+        table.assign(width=table["conf_high"] - table["conf_low"])
+        .groupby("estimator")["width"]
+        .mean()
+    )
     assert width["dsl"] > width["naive"]
 
 
@@ -124,13 +134,17 @@ def test_no_narrative_text_in_any_output(run, folder):
 
 def test_same_seed_same_tables(run, folder, tmp_path):
     again = run_study(folder / "study.yaml", output=tmp_path / "again")
-    first, second = (json.loads((r.folder / "manifest.json").read_text())["outputs"] for r in (run, again))
+    first, second = (
+        json.loads((r.folder / "manifest.json").read_text())["outputs"] for r in (run, again)
+    )
     assert first == second
 
 
 def test_sample_of_other_incidents_is_refused(folder, tmp_path):
     text = (folder / "study.yaml").read_text().replace("sample: sample.csv", "sample: other.csv")
-    pd.DataFrame({"incident_id": ["zz"], "inclusion_probability": [0.5]}).to_csv(folder / "other.csv", index=False)
+    pd.DataFrame({"incident_id": ["zz"], "inclusion_probability": [0.5]}).to_csv(
+        folder / "other.csv", index=False
+    )
     (folder / "other.yaml").write_text(text)
     with pytest.raises(DataError, match="1 drawn incidents are not among the incidents"):
         run_study(folder / "other.yaml", output=tmp_path)

@@ -345,6 +345,16 @@ def test_narratives_are_those_with_the_closest_codes():
     assert set(plain.incidents["narrative"]) == set(texts["narrative"])
 
 
+def test_written_narratives_are_the_same(tmp_path):
+    texts = pd.DataFrame({"narrative": ["none here", "kin here", "é, ŋ"], "a": [False, True, True]})
+    options = {"prevalence": {"a": 0.4}, "narratives": texts, "random_state": 3}
+    write_registry(tmp_path / "registry", BLOCK + 10, chunk_size=1000, **options)
+    written = pd.read_parquet(tmp_path / "registry" / "incidents.parquet")["narrative"].astype(str)
+    expected = simulate_registry(BLOCK + 10, **options).incidents["narrative"]
+    assert (written == expected).all()
+    assert set(expected) == set(texts["narrative"])
+
+
 OPTIONS = {
     "prevalence": {"a": 0.2, "b": 0.1},
     "effects": {"a": {"setting": {"village": 0.5}}},

@@ -13,7 +13,11 @@ def coded(rows):
 
 
 def test_cooccurrence_counts_and_suppresses_small_cells():
-    rows = [(f"i{n}", c, c in have) for n, have in enumerate([{"a", "b"}] * 6 + [{"a"}] * 4 + [{"c", "a"}] * 2) for c in "abc"]
+    rows = [
+        (f"i{n}", c, c in have)
+        for n, have in enumerate([{"a", "b"}] * 6 + [{"a"}] * 4 + [{"c", "a"}] * 2)
+        for c in "abc"
+    ]
     table = count_cooccurrence(coded(rows)).set_index(["row_category", "column_category"])
     assert table.loc[("a", "b"), "n_both"] == 6
     assert table.loc[("a", "b"), "share"] == pytest.approx(0.5)
@@ -38,7 +42,16 @@ def test_missing_numbers_are_dashes():
 
 def test_yes_and_no_in_all_spellings():
     values = pd.Series([1, "0", True, "No", "x", None, "TRUE", 0.0], name="present")
-    assert as_bool(values, source="t").tolist() == [True, False, True, False, True, False, True, False]
+    assert as_bool(values, source="t").tolist() == [
+        True,
+        False,
+        True,
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
     with pytest.raises(DataError, match="row 2"):
         as_bool(pd.Series(["yes", "SECRET"], name="present"), source="t")
 
@@ -62,12 +75,14 @@ def test_gold_that_does_not_fit_is_refused(change, said):
 
 
 def test_missing_column_lists_what_is_there():
-    with pytest.raises(DataError, match="'category', 'present' not found.*incident_id"):
+    with pytest.raises(DataError, match=r"'category', 'present' not found.*incident_id"):
         check_table(pd.DataFrame({"incident_id": ["1"]}), "gold")
 
 
 def test_pivot_leaves_gaps_missing():
-    table = pd.DataFrame({"incident_id": ["1", "2"], "category": ["a", "b"], "present": [True, False]})
+    table = pd.DataFrame(
+        {"incident_id": ["1", "2"], "category": ["a", "b"], "present": [True, False]}
+    )
     wide = pivot_categories(table, "present", ids=pd.Index(["2", "1"]), categories=["a", "b"])
     assert wide.isna().sum().sum() == 2
     assert wide.loc["1", "a"]

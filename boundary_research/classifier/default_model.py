@@ -29,7 +29,9 @@ def train_default_classifier() -> NarrativeClassifier:
     incidents = corpus.incidents
     part = corpus.subset(incidents.loc[incidents["split"] != "test", "incident_id"])
     return NarrativeClassifier().fit(
-        part.incidents["narrative"].tolist(), part.codes, groups=part.incidents["author_id"].tolist()
+        part.incidents["narrative"].tolist(),
+        part.codes,
+        groups=part.incidents["author_id"].tolist(),
     )
 
 

@@ -66,7 +66,7 @@ def crossfit(
     """
     labels = codes.to_numpy().astype(bool)
     array = np.array(list(texts), dtype=object)
-    owners = None if groups is None else np.array([str(group) for group in groups], dtype=object)
+    owners = None if groups is None else [str(group) for group in groups]
     probabilities = np.full(labels.shape, np.nan)
     predicted = np.zeros(labels.shape, dtype=bool)
     fold = np.full(len(array), -1)
@@ -74,7 +74,7 @@ def crossfit(
         model = clone(classifier).fit(
             array[train].tolist(),
             codes.iloc[train],
-            groups=None if owners is None else owners[train].tolist(),
+            groups=None if owners is None else [owners[i] for i in train],
         )
         probabilities[test] = model.predict_proba(array[test].tolist())
         predicted[test] = probabilities[test] >= model.thresholds_
@@ -112,8 +112,9 @@ def evaluate(
     -------
     DataFrame
         One row a category and metric; the rows of category ``(micro)`` and ``(macro)`` hold the
-        pooled and the mean F1, ``(macro)`` over categories that occur. ``n_positive`` is the number of
-        gold positives. A metric that the data do not define (recall without positives) is missing.
+        pooled and the mean F1, ``(macro)`` over categories that occur. ``n_positive`` is the
+        number of gold positives. A metric that the data do not define (recall without
+        positives) is missing.
     """
     labels = codes.to_numpy().astype(bool)
     n, k = labels.shape

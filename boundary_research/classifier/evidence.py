@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -109,7 +110,7 @@ class HighlightedText:
         ]
         cuts = sorted({0, length, *(s for s, _, _ in spans), *(e for _, e, _ in spans)})
         parts = []
-        for low, high in zip(cuts, cuts[1:], strict=False):
+        for low, high in pairwise(cuts):
             piece = html.escape(self._text[low:high]).replace("\n", "<br>")
             covering = sorted({c for s, e, c in spans if s <= low and e >= high})
             if covering:
@@ -118,7 +119,8 @@ class HighlightedText:
                 piece = (
                     f'<mark style="background:{self._TINTS[first % 6]};color:#111;'
                     f"text-decoration:underline {self._LINES[first % 6]};"
-                    f'text-underline-offset:3px" title="{html.escape(names, quote=True)}">{piece}</mark>'
+                    f'text-underline-offset:3px" title="{html.escape(names, quote=True)}">'
+                    f"{piece}</mark>"
                 )
             parts.append(piece)
         legend = " ".join(

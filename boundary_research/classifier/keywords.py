@@ -14,11 +14,14 @@ from boundary_research.codebook.model import Codebook
 _WORD = re.compile(r"[a-z]{4,}")
 # Words of four letters or more that carry no content.
 _COMMON = frozenset(
-    "about after also although because been before being beyond could does done during each even "
-    "ever every from have having here himself herself into itself just like made make many more most "
-    "much must never nobody none nothing only other over rather same she should since some such than "
-    "that their them then there these they this those through twice under until upon very were what "
-    "when where which while whom whose will with within without would your yours".split()
+    """
+    about after also although because been before being beyond could does done during each
+    even ever every from have having here himself herself into itself just like made make
+    many more most much must never nobody none nothing only other over rather same she
+    should since some such than that their them then there these they this those through
+    twice under until upon very were what when where which while whom whose will with within
+    without would your yours
+    """.split()
 )
 
 
@@ -39,8 +42,8 @@ class KeywordCoder:
     Parameters
     ----------
     codebook : Codebook
-        Words are taken from each category's label, subcodes and indicators; endings are cut, and a word that
-        several categories share counts for each.
+        Words are taken from each category's label, subcodes and indicators; endings are cut, and a
+        word that several categories share counts for each.
 
     Examples
     --------
@@ -53,7 +56,9 @@ class KeywordCoder:
     def __init__(self, codebook: Codebook) -> None:
         self.words = {
             category.id: _stems(
-                " ".join([category.label, *category.indicators, *category.subcodes]).replace("_", " ")
+                " ".join([category.label, *category.indicators, *category.subcodes]).replace(
+                    "_", " "
+                )
             )
             for category in codebook
         }
@@ -75,7 +80,8 @@ class KeywordCoder:
         for name in self.words:
             y, score = codes[name].to_numpy(dtype=bool), counts[name].to_numpy()
             f1 = [
-                2 * (y & (score >= m)).sum() / max(y.sum() + (score >= m).sum(), 1) for m in range(1, 6)
+                2 * (y & (score >= m)).sum() / max(y.sum() + (score >= m).sum(), 1)
+                for m in range(1, 6)
             ]
             self.needed[name] = int(np.argmax(f1)) + 1
         return self

@@ -1,15 +1,14 @@
-"""The classifier: a scikit-learn estimator that codes narratives into several categories at once."""
+"""The classifier: a scikit-learn estimator that codes narratives into several categories."""
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
@@ -18,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from boundary_research._checks import DataError, check_file, check_fraction
 from boundary_research._files import write_atomically
 from boundary_research.classifier import _calibration as calibration
+from boundary_research.classifier._inputs import check_codes, check_texts
 from boundary_research.classifier.text import NarrativeVectorizer, TermCounts
 
 FILE_FORMAT = 1
@@ -32,8 +32,8 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
 
     Each category has a logistic regression on word and character n-grams (TF-IDF) that are scaled
     by their naive-Bayes log-count ratio (Wang and Manning 2012, *Baselines and bigrams*, section
-    2). Probabilities are calibrated (Platt 2000) and decision thresholds chosen for the best expected
-    F1, both on cross-validated scores; .5 is never assumed.
+    2). Probabilities are calibrated (Platt 2000) and decision thresholds chosen for the best
+    expected F1, both on cross-validated scores; .5 is never assumed.
 
     Parameters
     ----------
@@ -73,6 +73,7 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
 
     Examples
     --------
+    >>> import pandas as pd
     >>> texts = ["He lent her money.", "She was never visited."] * 10
     >>> codes = pd.DataFrame({"money": [True, False] * 10, "service": [False, True] * 10})
     >>> model = NarrativeClassifier().fit(texts, codes)
@@ -137,8 +138,8 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         ThinCategoryWarning
             For categories with no or one positive narrative; `notes_` says what follows.
         """
-        texts = _check_texts(texts)
-        names, labels = _check_codes(codes, len(texts))
+        texts = check_texts(texts)
+        names, labels = check_codes(codes, len(texts))
         check_fraction(self.precision, name="precision", one=True)
         check_fraction(self.miss_rate, name="miss_rate", zero=True)
         if groups is not None and len(groups) != len(texts):
@@ -179,7 +180,10 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
             scaled = features.copy()
             scaled.data = scaled.data * ratio[scaled.indices]
             model = LogisticRegression(
-                C=self.C, class_weight="balanced", solver="liblinear", random_state=self.random_state
+                C=self.C,
+                class_weight="balanced",
+                solver="liblinear",
+                random_state=self.random_state,
             ).fit(scaled, y)
             coef[j] = model.coef_[0] * ratio
             intercept[j] = model.intercept_[0]
@@ -233,7 +237,7 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
     def decision_function(self, texts: Sequence[str]) -> np.ndarray:
         """Return the uncalibrated scores, shape (n, k)."""
         check_is_fitted(self, "coef_")
-        features = self.vectorizer_.transform(_check_texts(texts))
+        features = self.vectorizer_.transform(check_texts(texts))
         return features @ self.coef_.T + self.intercept_
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
@@ -256,7 +260,7 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         """Return macro F1 over the categories that occur in `codes`."""
         from sklearn.metrics import f1_score
 
-        _, labels = _check_codes(codes, len(texts))
+        _, labels = check_codes(codes, len(texts))
         there = labels.any(axis=0)
         predicted = self.predict(texts)
         if not there.any():
@@ -300,10 +304,10 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
                 header = json.loads(arrays["header"].tobytes().decode("utf-8"))
                 if header["format"] > FILE_FORMAT:
                     raise DataError(
-                        f"Model file {file.name!r} has format {header['format']}; this version reads "
-                        f"up to {FILE_FORMAT}. Update boundary_research."
+                        f"Model file {file.name!r} has format {header['format']}; this version "
+                        f"reads up to {FILE_FORMAT}. Update boundary_research."
                     )
-                parameters = {
+                parameters: dict[str, Any] = {
                     key: tuple(value) if isinstance(value, list) else value
                     for key, value in header["parameters"].items()
                 }
@@ -339,49 +343,3 @@ def _thin_note(n_positive: int, n_negative: int) -> str:
     if n_negative < 2:
         return f"only {n_negative} narratives without it; it is taken to apply to all."
     return f"{n_positive} positive narratives; at least 2 are needed, so it is never predicted."
-
-
-def _check_texts(texts: Any) -> list[str]:
-    if isinstance(texts, str):
-        raise DataError("texts must be a sequence of texts, got one text. Put it in a list.")
-    if sparse.issparse(texts):
-        raise DataError("texts must be a sequence of texts, got a sparse matrix.")
-    result: Iterable[Any] = texts.tolist() if hasattr(texts, "tolist") else texts
-    if not isinstance(result, Iterable):
-        raise DataError(f"texts must be a sequence of texts, got {type(texts).__name__}.")
-    result = list(result)
-    for number, text in enumerate(result, 1):
-        if not isinstance(text, str):
-            raise DataError(
-                f"texts: entry {number} is {type(text).__name__}, not text. "
-                f"Drop missing narratives first; load_incidents does."
-            )
-    return result
-
-
-def _check_codes(codes: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return category names, shape (k,), and labels as bools, shape (n, k)."""
-    if isinstance(codes, pd.DataFrame):
-        names = np.array([str(column) for column in codes.columns], dtype=object)
-        values = codes.to_numpy()
-    else:
-        values = codes.toarray() if sparse.issparse(codes) else np.asarray(codes)
-        values = values[:, None] if values.ndim == 1 else values
-        names = np.array([str(j) for j in range(values.shape[1])], dtype=object)
-    if values.ndim != 2 or len(values) != n:
-        raise DataError(
-            f"codes must have one row for each of the {n} narratives, got shape {values.shape}."
-        )
-    if n == 0 or values.shape[1] == 0:
-        raise DataError(f"codes has shape {values.shape}: at least one row and column are needed.")
-    if len(set(names)) != len(names):
-        raise DataError("codes: category names must be unique.")
-    if values.dtype != bool:
-        try:
-            numbers = values.astype(float)
-        except (TypeError, ValueError):
-            numbers = np.full(values.shape, np.nan)
-        if not np.isin(numbers, (0.0, 1.0)).all():
-            raise DataError("codes must be True/False or 1/0 in every cell, with none missing.")
-        values = numbers == 1.0
-    return names, values

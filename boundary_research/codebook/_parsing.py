@@ -63,7 +63,12 @@ _NEEDED = {
 }
 _POLES = ("over", "under", "off_axis")
 _ROLES = ("exposure", "confounder", "mediator", "collider", "after_outcome")
-_TYPE_NAMES = {str: "text", list: "a list", dict: "a mapping of keys to texts", bool: "true or false"}
+_TYPE_NAMES = {
+    str: "text",
+    list: "a list",
+    dict: "a mapping of keys to texts",
+    bool: "true or false",
+}
 
 
 class _Reader(YamlReader):
@@ -81,7 +86,7 @@ class _Reader(YamlReader):
                 content[key] = str(value)
             elif not isinstance(value, known[key]):
                 raise self.fail((*path, key), f"must be {_TYPE_NAMES[known[key]]}.")
-            elif known[key] is str and not value.strip() and key in _NEEDED[part]:
+            elif isinstance(value, str) and not value.strip() and key in _NEEDED[part]:
                 raise self.fail((*path, key), "is empty. Give it a value.")
         for key in _NEEDED[part]:
             if key not in content:
@@ -122,11 +127,10 @@ class _Reader(YamlReader):
             if families and category.get("family") not in families:
                 raise self.fail(
                     (*path, "family"),
-                    f"family {category.get('family')!r} not found. Available: {', '.join(families)}.",
+                    f"family {category.get('family')!r} not found. "
+                    f"Available: {', '.join(families)}.",
                 )
-            self.check_texts(
-                category, ["include", "indicators", "always_severe", "subcodes"], path
-            )
+            self.check_texts(category, ["include", "indicators", "always_severe", "subcodes"], path)
             self.check_exclusions(category, categories + reserved, path)
             self.check_severity(category.get("severity", {}), (*path, "severity"))
             known = content.get("references", {})
@@ -141,7 +145,8 @@ class _Reader(YamlReader):
             named = pair["categories"]
             if len(named) != 2 or any(name not in categories for name in named):
                 raise self.fail(
-                    ("confusable_pairs", i, "categories"), "must name two categories of this codebook."
+                    ("confusable_pairs", i, "categories"),
+                    "must name two categories of this codebook.",
                 )
 
     def check_exclusions(self, category: dict[str, Any], known: list[str], path: _Path) -> None:

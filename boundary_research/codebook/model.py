@@ -17,7 +17,7 @@ from boundary_research.codebook._parsing import parse_codebook
 
 @dataclass(frozen=True)
 class Family:
-    """A family of categories; `pole` places it on the zone of helpfulness (over, under, off_axis)."""
+    """A family of categories; `pole` is its side of the zone of helpfulness (over, under)."""
 
     id: str
     label: str

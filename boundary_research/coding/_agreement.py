@@ -6,8 +6,7 @@ bootstrap (``W @ f``), by unit or by cluster, weighted or not.
 
 Letters follow Gwet (2014), *Handbook of Inter-Rater Reliability*, 4th ed.: n units, r coders, q
 categories, ``r_i`` coders of unit i, ``r_ik`` of whom chose category k, ``w_kl`` the agreement
-weight of k and l, ``p_a`` observed and ``p_e`` chance agreement. Krippendorff's are those of
-Krippendorff (2004), *Content Analysis*, ch. 11: ``o_ck`` coincidences, ``n_c`` values, ``delta``.
+weight of k and l, ``p_a`` observed and ``p_e`` chance agreement.
 """
 
 from __future__ import annotations
@@ -17,16 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from boundary_research._checks import DataError, check_choice
 from boundary_research.coding._ratings import MISSING, Ratings
 
-METRICS = ("nominal", "ordinal", "interval", "ratio")
 WEIGHTS = ("identity", "linear", "quadratic", "ordinal")
-# Above this many categories (sets of categories, say) counts are kept sparse.
-MANY_CATEGORIES = 64
-_TINY = 1e-12
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -95,12 +90,13 @@ def agreement_weights(weights: Any, values: np.ndarray) -> np.ndarray:
 def _corrected(p_a: np.ndarray, p_e: np.ndarray) -> np.ndarray:
     room = 1 - p_e
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(room > _TINY, (p_a - p_e) / np.where(room > _TINY, room, 1), np.nan)
+        return np.where(room > TINY, (p_a - p_e) / np.where(room > TINY, room, 1), np.nan)
 
 
-def _divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    safe = np.where(bottom > _TINY, bottom, 1)
-    return np.where(bottom > _TINY, top / safe, np.nan)
+def divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """Return top / bottom, NaN where bottom is zero."""
+    safe = np.where(bottom > TINY, bottom, 1)
+    return np.where(bottom > TINY, top / safe, np.nan)
 
 
 def pair_agreement(counts: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +125,7 @@ def _linearise(
     Gwet (2014), section 5.3: the number of units with two ratings or more is taken as fixed, and
     `p_ei` is each unit's part in p_e, halved, with mean p_e.
     """
-    if not 1 - p_e > _TINY:
+    if not 1 - p_e > TINY:
         return np.full(len(p_ai), np.nan)
     coefficient = (p_a - p_e) / (1 - p_e)
     share = _mean(ratings.weights, paired)
@@ -143,7 +139,7 @@ def percent(ratings: Ratings, w: np.ndarray) -> Statistic:
     features = np.column_stack([p_ai, paired])
     p_a, share = _mean(ratings.weights, features)
     return Statistic(
-        features, lambda t: _divide(t[..., 0], t[..., 1]), (p_ai - p_a / share * paired) / share
+        features, lambda t: divide(t[..., 0], t[..., 1]), (p_ai - p_a / share * paired) / share
     )
 
 
@@ -156,9 +152,7 @@ def specific(ratings: Ratings, category: int) -> Statistic:
     features = np.column_stack([both, chose])
     top, bottom = _mean(ratings.weights, features)
     influence = (both - top / bottom * chose) / bottom if bottom > 0 else np.full(len(r_i), np.nan)
-    return Statistic(
-        features, lambda t: _divide(t[..., 0], t[..., 1]), influence, support=chose > 0
-    )
+    return Statistic(features, lambda t: divide(t[..., 0], t[..., 1]), influence, support=chose > 0)
 
 
 def _shares(ratings: Ratings) -> np.ndarray:
@@ -179,8 +173,8 @@ def gwet(ratings: Ratings, w: np.ndarray) -> Statistic:
     features = np.column_stack([p_ai, paired, np.ones(len(p_ai)), shares])
 
     def evaluate(t: np.ndarray) -> np.ndarray:
-        pi = t[..., 3:] / np.maximum(t[..., 2:3], _TINY)
-        return _corrected(_divide(t[..., 0], t[..., 1]), scale * (pi * (1 - pi)).sum(axis=-1))
+        pi = t[..., 3:] / np.maximum(t[..., 2:3], TINY)
+        return _corrected(divide(t[..., 0], t[..., 1]), scale * (pi * (1 - pi)).sum(axis=-1))
 
     pi = _mean(ratings.weights, shares)
     p_e = float(scale * (pi * (1 - pi)).sum())
@@ -200,8 +194,8 @@ def fleiss(ratings: Ratings, w: np.ndarray) -> Statistic:
     features = np.column_stack([p_ai, paired, np.ones(len(p_ai)), shares])
 
     def evaluate(t: np.ndarray) -> np.ndarray:
-        pi = t[..., 3:] / np.maximum(t[..., 2:3], _TINY)
-        return _corrected(_divide(t[..., 0], t[..., 1]), ((pi @ w) * pi).sum(axis=-1))
+        pi = t[..., 3:] / np.maximum(t[..., 2:3], TINY)
+        return _corrected(divide(t[..., 0], t[..., 1]), ((pi @ w) * pi).sum(axis=-1))
 
     pi = _mean(ratings.weights, shares)
     p_e = float(pi @ w @ pi)
@@ -219,7 +213,7 @@ def brennan(ratings: Ratings, w: np.ndarray) -> Statistic:
     p_a = float(_mean(ratings.weights, p_ai) / _mean(ratings.weights, paired))
     return Statistic(
         features,
-        lambda t: _corrected(_divide(t[..., 0], t[..., 1]), np.asarray(p_e)),
+        lambda t: _corrected(divide(t[..., 0], t[..., 1]), np.asarray(p_e)),
         _linearise(ratings, p_ai, paired, p_a, p_e, np.full(len(p_ai), p_e)),
         1 - p_e,
     )
@@ -242,14 +236,14 @@ def conger(ratings: Ratings, w: np.ndarray) -> Statistic:
         total = p.sum(axis=-2)
         own = ((p @ w) * p).sum(axis=(-2, -1))
         pairs = seen.sum(axis=-1) * (seen.sum(axis=-1) - 1)
-        return _divide(((total @ w) * total).sum(axis=-1) - own, pairs.astype(float))
+        return divide(((total @ w) * total).sum(axis=-1) - own, pairs.astype(float))
 
     def evaluate(t: np.ndarray) -> np.ndarray:
         sums = t[..., 2:].reshape(*t.shape[:-1], r, q)
         each = sums.sum(axis=-1, keepdims=True)
-        seen = each[..., 0] > _TINY
-        p = sums / np.where(each > _TINY, each, 1)
-        return _corrected(_divide(t[..., 0], t[..., 1]), chance(p, seen))
+        seen = each[..., 0] > TINY
+        p = sums / np.where(each > TINY, each, 1)
+        return _corrected(divide(t[..., 0], t[..., 1]), chance(p, seen))
 
     coded = (codes != MISSING).astype(float)
     mean_coded = _mean(ratings.weights, coded)
@@ -260,120 +254,3 @@ def conger(ratings: Ratings, w: np.ndarray) -> Statistic:
     part = (chose - p * coded[:, :, None]) * (others / mean_coded[:, None])
     influence = _linearise(ratings, p_ai, paired, p_a, p_e, part.sum(axis=(1, 2)) + p_e)
     return Statistic(features, evaluate, influence, 1 - p_e)
-
-
-def squared_distance(metric: str, values: np.ndarray) -> np.ndarray:
-    """Return Krippendorff's delta² for categories at `values` (nominal, interval, ratio)."""
-    gap = values[:, None] - values[None, :]
-    if metric == "nominal":
-        return (gap != 0).astype(float)
-    if metric == "interval":
-        return np.asarray(gap**2)
-    total = values[:, None] + values[None, :]
-    return np.asarray((gap / np.where(total == 0, 1, total)) ** 2)
-
-
-def alpha(ratings: Ratings, delta: np.ndarray) -> Statistic:
-    """Return Krippendorff's alpha for a fixed matrix of squared distances delta, shape (q, q).
-
-    alpha = 1 − (N − 1) sum_ck o_ck delta_ck / sum_ck n_c n_k delta_ck (Krippendorff 2004, section
-    11.3). Units with fewer than two values do not enter. `influence` is Gwet's (2014, section 5.3):
-    that of alpha with N in place of N − 1, the correction kept in the term for unequal coders.
-    """
-    many = len(ratings.categories) > MANY_CATEGORIES
-    counts = ratings.sparse_counts if many else ratings.counts
-    r_i = np.asarray(counts.sum(axis=1))
-    paired = (r_i >= 2).astype(float)
-    counts = sparse.diags_array(paired) @ counts if many else counts * paired[:, None]
-    observed = _own_distance(counts, delta) / np.where(r_i > 1, r_i - 1, 1)
-    stack = sparse.hstack([observed[:, None], counts], format="csr") if many else None
-    features = np.column_stack([observed, counts]) if stack is None else stack
-
-    def evaluate(t: np.ndarray) -> np.ndarray:
-        n_c = t[..., 1:]
-        expected = ((n_c @ delta) * n_c).sum(axis=-1)
-        return 1 - _divide((n_c.sum(axis=-1) - 1) * t[..., 0], expected)
-
-    def leave_out(sums: Any) -> np.ndarray:
-        own = sums[:, 1:]
-        n_c, first = np.asarray(own.sum(axis=0)), _dense(sums[:, [0]])[:, 0]
-        expected = n_c @ delta @ n_c - 2 * (own @ (delta @ n_c)) + _own_distance(own, delta)
-        size = n_c.sum() - np.asarray(own.sum(axis=1))
-        return 1 - _divide((size - 1) * (first.sum() - first), expected)
-
-    total = ratings.weights @ features
-    d_o, n_c = total[0], total[1:]
-    d_e, size = n_c @ delta @ n_c, n_c.sum()
-    if not d_e > _TINY:
-        return Statistic(features, evaluate, np.full(len(r_i), np.nan))
-    ratio = size * d_o / d_e
-    change = size * observed + r_i * paired * d_o - ratio * 2 * (counts @ (delta @ n_c))
-    influence = _alpha_influence(change, r_i * paired, d_o, d_e, ratings)
-    room = float(d_e / size**2 / delta.max())
-    return Statistic(features, evaluate, influence, room, leave_out=leave_out)
-
-
-def _dense(values: Any) -> np.ndarray:
-    return np.asarray(values.toarray() if sparse.issparse(values) else values)
-
-
-def _own_distance(counts: Any, delta: np.ndarray) -> np.ndarray:
-    """Return sum_ck n_c n_k delta_ck of each row of counts, shape (n,)."""
-    if not sparse.issparse(counts):
-        return np.asarray(((counts @ delta) * counts).sum(axis=1))
-    parts = []
-    step = max(1, 4_000_000 // counts.shape[1])
-    for start in range(0, counts.shape[0], step):
-        rows = counts[start : start + step]
-        parts.append(np.asarray(rows.multiply(rows @ delta).sum(axis=1)).ravel())
-    return np.concatenate(parts)
-
-
-def _alpha_influence(
-    change: np.ndarray, r_i: np.ndarray, d_o: Any, d_e: Any, ratings: Ratings
-) -> np.ndarray:
-    """Return Gwet's deviations for alpha from the derivatives of N d_o / d_e, times d_e."""
-    mean_r = _mean(ratings.weights, r_i)
-    slope = (change - _mean(ratings.weights, change)) * ratings.weights.sum()
-    return np.asarray(-(slope + d_o * (r_i - mean_r) / mean_r) / d_e)
-
-
-def ordinal_alpha(ratings: Ratings) -> Statistic:
-    """Return Krippendorff's alpha with the ordinal metric.
-
-    delta²_ck = (sum_{g=c..k} n_g − (n_c + n_k) / 2)², which is (R_c − R_k)² with R the mid-ranks of
-    the pairable values. R changes with the sample, and the linearisation accounts for that.
-    """
-    counts, q = ratings.counts, len(ratings.categories)
-    r_i = counts.sum(axis=1)
-    counts = counts * (r_i >= 2)[:, None]
-    pairs = counts[:, :, None] * counts[:, None, :]
-    pairs[:, np.arange(q), np.arange(q)] -= counts
-    pairs /= np.where(r_i > 1, r_i - 1, 1)[:, None, None]
-    features = pairs.reshape(len(counts), q * q)
-    to_ranks = np.tri(q, k=-1) + np.eye(q) / 2
-
-    def parts(o: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        n_c = o.sum(axis=-1)
-        rank = n_c @ to_ranks.T
-        delta = (rank[..., :, None] - rank[..., None, :]) ** 2
-        d_o = (o * delta).sum(axis=(-2, -1))
-        d_e = (n_c[..., :, None] * n_c[..., None, :] * delta).sum(axis=(-2, -1))
-        return n_c, rank, d_o, d_e
-
-    def evaluate(t: np.ndarray) -> np.ndarray:
-        n_c, _, d_o, d_e = parts(t.reshape(*t.shape[:-1], q, q))
-        return 1 - _divide((n_c.sum(axis=-1) - 1) * d_o, d_e)
-
-    o = (ratings.weights @ features).reshape(q, q)
-    n_c, rank, d_o, d_e = parts(o)
-    if not d_e > _TINY:
-        return Statistic(features, evaluate, np.full(len(counts), np.nan))
-    size = n_c.sum()
-    delta = (rank[:, None] - rank[None, :]) ** 2
-    moved = counts @ to_ranks.T
-    change_o = features @ delta.ravel() + 4 * moved @ (rank * n_c - o @ rank)
-    change_e = 2 * counts @ delta @ n_c + 4 * moved @ (n_c * (rank * size - n_c @ rank))
-    change = size * change_o + counts.sum(axis=1) * d_o - size * d_o / d_e * change_e
-    influence = _alpha_influence(change, counts.sum(axis=1), d_o, d_e, ratings)
-    return Statistic(features, evaluate, influence, float(d_e / size**2 / delta.max()))

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from boundary_research._checks import DataError, check_choice
-from boundary_research.coding import _agreement
+from boundary_research.coding import _agreement, _alpha
 from boundary_research.coding._agreement_estimates import estimate_agreement
 from boundary_research.coding._agreement_intervals import AgreementOptions, check_interval
 from boundary_research.coding._agreement_results import AgreementResult
@@ -100,7 +100,7 @@ def krippendorff_alpha(
     >>> print(krippendorff_alpha([[1, 1], [1, 1]]).note[:39])
     All ratings fall in one category. Nothi
     """
-    check_choice(metric, _agreement.METRICS, name="metric")
+    check_choice(metric, _alpha.METRICS, name="metric")
     reading, planning = split_options(options)
     read = read_ratings(ratings, **reading)
     if metric in ("interval", "ratio") and not read.numeric and read.categories:
@@ -114,12 +114,12 @@ def krippendorff_alpha(
         raise DataError("The ratio metric needs values of zero or more; some are negative.")
     read = _only_paired(read)
     if metric == "ordinal":
-        statistic: Callable[[Ratings], _agreement.Statistic] = _agreement.ordinal_alpha
+        statistic: Callable[[Ratings], _agreement.Statistic] = _alpha.ordinal_alpha
     else:
-        delta = _agreement.squared_distance(metric, read.values)
+        delta = _alpha.squared_distance(metric, read.values)
 
         def statistic(units: Ratings) -> _agreement.Statistic:
-            return _agreement.alpha(units, delta)
+            return _alpha.alpha(units, delta)
 
     return estimate_agreement(
         read,

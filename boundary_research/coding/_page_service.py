@@ -7,7 +7,6 @@ adjudicator about the narratives that all their coders have submitted.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +16,7 @@ import pandas as pd
 from boundary_research._checks import DataError
 from boundary_research.coding._narrative_coding import severity_choices
 from boundary_research.coding._revisions import ConflictError, IncompleteError, Revision
+from boundary_research.coding.adjudication import mask_coders
 from boundary_research.coding.store import CodingStore, Identity, StoreUnavailableError
 
 Answer = tuple[int, dict[str, Any]]
@@ -130,18 +130,14 @@ class PageService:
 
     def _queue(self) -> list[dict[str, Any]]:
         questions = self.store.disagreements(decided=True)
-        open_ones = self.store.disagreements()
-        n_open = open_ones["incident_id"].value_counts()
-        return [
-            {
-                "incident_id": incident_id,
-                "n_questions": int(n_questions),
-                "n_open": int(n_open.get(incident_id, 0)),
-            }
-            for incident_id, n_questions in questions.groupby("incident_id", sort=True)
-            .size()
-            .items()
-        ]
+        decided = set(map(tuple, self.store.decisions()[["incident_id", "category"]].to_numpy()))
+        entries: dict[str, dict[str, Any]] = {}
+        for key in sorted(map(tuple, questions[["incident_id", "category"]].to_numpy())):
+            empty = {"incident_id": key[0], "n_questions": 0, "n_open": 0}
+            entry = entries.setdefault(key[0], empty)
+            entry["n_questions"] += 1
+            entry["n_open"] += key not in decided
+        return list(entries.values())
 
     def _handle_adjudicator(
         self,
@@ -176,15 +172,10 @@ class PageService:
         raise _NotFoundError
 
     def _disagreement(self, incident_id: str) -> dict[str, Any]:
-        questions = self.store.disagreements(decided=True)
-        questions = questions[questions["incident_id"] == incident_id]
+        questions = self.store.disagreements(incident_id=incident_id, decided=True)
         if questions.empty:
             raise DataError("This narrative is not in the queue.")
-        coders = self.store.verdicts().query("incident_id == @incident_id")["coder_id"].tolist()
-        # Letters in an order of its own for each narrative, so that nobody is recognised.
-        masked = sorted(
-            coders, key=lambda c: hashlib.sha256(f"{incident_id}\0{c}".encode()).digest()
-        )
+        coders = self.store.verdicts(incident_id=incident_id)["coder_id"].tolist()
         decisions = self.store.decisions()
         decisions = decisions[decisions["incident_id"] == incident_id].drop_duplicates(
             "category", keep="last"
@@ -196,10 +187,10 @@ class PageService:
             "narrative": self.store.narrative(incident_id),
             "coders": [
                 {
-                    "label": f"Coder {_letter(i)}",
-                    **_shown_revision(self.store.latest(c, incident_id)),
+                    "label": f"Coder {letter}",
+                    **_shown_revision(self.store.latest(coder, incident_id)),
                 }
-                for i, c in enumerate(masked)
+                for letter, coder in mask_coders(incident_id, coders)
             ],
             "questions": [
                 {
@@ -210,10 +201,6 @@ class PageService:
                 for row in sorted(questions.itertuples(), key=lambda q: order.index(q.category))
             ],
         }
-
-
-def _letter(index: int) -> str:
-    return chr(ord("A") + index) if index < 26 else str(index + 1)
 
 
 def _resume_position(items: list[dict[str, Any]]) -> int | None:

@@ -236,27 +236,34 @@ def undo_revision(
 
 
 _NEWEST = """
-  SELECT MAX(revision_id) FROM revisions
-  WHERE saved_at <= :as_of GROUP BY coder_id, incident_id
+WITH newest AS (
+  SELECT MAX(revision_id) AS revision_id FROM revisions
+  WHERE saved_at <= :as_of AND (:coder_id IS NULL OR coder_id = :coder_id)
+    AND (:incident_id IS NULL OR incident_id = :incident_id)
+  GROUP BY coder_id, incident_id
+),
+current AS (SELECT r.* FROM newest JOIN revisions r USING (revision_id))
 """
 _CODINGS = f"""
+{_NEWEST}
 SELECT r.incident_id, r.coder_id, c.category, c.present, c.severity, e.evidence_start,
   e.evidence_end, r.note, r.saved_at AS coded_at, r.codebook_version, r.phase
-FROM revisions r
+FROM current r
 JOIN assignments a USING (coder_id, incident_id)
 JOIN codings c USING (revision_id)
 LEFT JOIN evidence e ON e.revision_id = c.revision_id AND e.category = c.category
-WHERE r.revision_id IN ({_NEWEST}) AND r.state = 'submitted'
+WHERE r.state = 'submitted'
 ORDER BY r.coder_id, a.position, c.rowid, e.evidence_start, e.evidence_end
 """
 _VERDICTS = f"""
+{_NEWEST}
 SELECT a.incident_id, a.coder_id, a.position, COALESCE(r.state, 'untouched') AS state, r.verdict,
   r.note, r.phase, r.saved_at, r.revision_id,
   (SELECT COUNT(*) FROM codings c WHERE c.revision_id = r.revision_id AND c.present) AS n_present
 FROM assignments a
-LEFT JOIN revisions r ON r.coder_id = a.coder_id AND r.incident_id = a.incident_id
-  AND r.revision_id IN ({_NEWEST})
-WHERE :coder_id IS NULL OR a.coder_id = :coder_id
+LEFT JOIN current r ON r.coder_id = a.coder_id AND r.incident_id = a.incident_id
+WHERE (:coder_id IS NULL OR a.coder_id = :coder_id)
+  AND (:incident_id IS NULL OR a.incident_id = :incident_id)
 ORDER BY a.coder_id, a.position
 """
 _HISTORY = """
@@ -277,9 +284,12 @@ def _frame(
     return pd.DataFrame([tuple(row) for row in cursor], columns=names)
 
 
-def read_codings(connection: sqlite3.Connection, as_of: str) -> pd.DataFrame:
+def read_codings(
+    connection: sqlite3.Connection, as_of: str, incident_id: str | None = None
+) -> pd.DataFrame:
     """Return the codings table of the narratives whose newest revision is submitted."""
-    frame = _frame(connection, _CODINGS, {"as_of": as_of})
+    parameters = {"as_of": as_of, "coder_id": None, "incident_id": incident_id}
+    frame = _frame(connection, _CODINGS, parameters)
     for column in ("severity", "evidence_start", "evidence_end"):
         frame[column] = frame[column].astype(float)
     frame["present"] = frame["present"].astype(bool)
@@ -288,10 +298,14 @@ def read_codings(connection: sqlite3.Connection, as_of: str) -> pd.DataFrame:
 
 
 def read_verdicts(
-    connection: sqlite3.Connection, as_of: str, coder_id: str | None = None
+    connection: sqlite3.Connection,
+    as_of: str,
+    coder_id: str | None = None,
+    incident_id: str | None = None,
 ) -> pd.DataFrame:
-    """Return one row for each assignment (of one coder) with its state and verdict."""
-    frame = _frame(connection, _VERDICTS, {"as_of": as_of, "coder_id": coder_id})
+    """Return one row for each assignment (of one coder, of one incident) with its verdict."""
+    parameters = {"as_of": as_of, "coder_id": coder_id, "incident_id": incident_id}
+    frame = _frame(connection, _VERDICTS, parameters)
     coded = (frame["verdict"] == "") & (frame["n_present"] > 0)
     frame["verdict"] = frame["verdict"].mask(coded, "coded")
     frame["saved_at"] = pd.to_datetime(frame["saved_at"], utc=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from boundary_research._checks import DataError, check_choice, rows_text
-from boundary_research.coding import _agreement
+from boundary_research.coding import _alpha
 from boundary_research.coding._agreement_estimates import estimate_agreement
 from boundary_research.coding._agreement_intervals import AgreementOptions, check_interval
 from boundary_research.coding._agreement_results import AgreementResult
@@ -133,7 +133,7 @@ def set_alpha(
     delta = _distances(order, distance)
     return estimate_agreement(
         read.keep(paired) if paired.any() else read,
-        lambda kept: _agreement.alpha(kept, delta),
+        lambda kept: _alpha.alpha(kept, delta),
         coefficient=f"Krippendorff's alpha over sets, {name}",
         plan=check_interval(**planning),
     )

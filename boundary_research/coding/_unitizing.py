@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from boundary_research._checks import DataError, check_columns, rows_text
+from boundary_research._checks import DataError
 from boundary_research.coding._agreement_intervals import (
     IntervalPlan,
     bootstrap_interval,
     check_interval,
 )
 from boundary_research.coding._agreement_results import NAN, AgreementResult
+from boundary_research.coding._spans import read_continuum, read_spans
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,8 @@ def unitizing_alpha(
     plan = check_interval(
         confidence=confidence, interval="bootstrap", n_boot=n_boot, random_state=random_state
     )
-    texts = _read_continuum(continuum)
-    table = _read_spans(spans, texts)
+    texts = read_continuum(continuum)
+    table = read_spans(spans, texts)
     names = list(coders) if coders is not None else sorted(table["coder_id"].unique(), key=str)
     strangers = set(table["coder_id"]) - set(names)
     if strangers:
@@ -144,59 +145,6 @@ def unitizing_alpha(
         for category, one in sums.items()
     }
     return replace(overall, by_category=each)
-
-
-def _read_continuum(continuum: Any) -> dict[Any, tuple[float, float]]:
-    texts: dict[Any, tuple[float, float]]
-    try:
-        if isinstance(continuum, pd.Series):
-            continuum = continuum.to_dict()
-        if isinstance(continuum, Mapping):
-            texts = {str(key): (0.0, float(length)) for key, length in continuum.items()}
-        elif isinstance(continuum, tuple | list):
-            begin, end = continuum
-            texts = {None: (float(begin), float(end))}
-        else:
-            texts = {None: (0.0, float(continuum))}
-    except (TypeError, ValueError):
-        raise DataError(
-            "continuum must be (begin, end), a length, or a length for each incident_id."
-        ) from None
-    if not texts or not all(end - begin > 0 for begin, end in texts.values()):
-        raise DataError("continuum: every text must have a length above zero, end after begin.")
-    return texts
-
-
-def _read_spans(spans: Any, texts: Mapping[Any, tuple[float, float]]) -> pd.DataFrame:
-    if isinstance(spans, pd.DataFrame):
-        table = spans.rename(columns={"evidence_start": "start", "evidence_end": "end"})
-    else:
-        try:
-            table = pd.DataFrame(list(spans), columns=["coder_id", "category", "start", "end"])
-        except ValueError:
-            raise DataError("spans: tuples of (coder, category, start, end) are needed.") from None
-    several = None not in texts
-    needed = ["coder_id", "category", "start", "end"] + (["incident_id"] if several else [])
-    check_columns(table.columns, needed, source="spans")
-    table = table[needed].reset_index(drop=True)
-    table = table[table["start"].notna() & table["end"].notna()]
-    table = table.assign(text=table["incident_id"].astype(str) if several else None)
-    unknown = [int(i) + 1 for i in table.index[~table["text"].isin(list(texts))]] if several else []
-    if unknown:
-        raise DataError(
-            f"spans: {rows_text(unknown)} have an incident_id that continuum has no length for."
-        )
-    begin = np.array([texts[key][0] for key in table["text"]], dtype=float)
-    end = np.array([texts[key][1] for key in table["text"]], dtype=float)
-    starts, ends = table["start"].to_numpy(dtype=float), table["end"].to_numpy(dtype=float)
-    outside = (starts < begin) | (ends > end) | (ends <= starts)
-    if outside.any():
-        rows = [int(i) + 1 for i in table.index[outside]]
-        raise DataError(
-            f"spans: {rows_text(rows)} lie outside the text or end before they start. continuum "
-            f"is (begin, end) in characters; start and end are offsets on it, end exclusive."
-        )
-    return table.assign(start=starts, end=ends)
 
 
 def _sections(

@@ -5,6 +5,8 @@ Works on the codings table, wherever it came from (the coding page, sheets, anot
 
 from __future__ import annotations
 
+import hashlib
+import string
 from collections.abc import Iterable
 
 import numpy as np
@@ -42,6 +44,24 @@ GOLD_COLUMNS = [
     "source",
     "inclusion_probability",
 ]
+
+
+def mask_coders(incident_id: str, coder_ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Return (letter, coder_id) in an order of its own for each narrative.
+
+    An adjudicator who always met the same coder as "A" would soon know who it is.
+
+    Examples
+    --------
+    >>> mask_coders("n1", ["ana", "ben"]), mask_coders("n2", ["ana", "ben"])
+    ([('A', 'ben'), ('B', 'ana')], [('A', 'ana'), ('B', 'ben')])
+    """
+    order = sorted(
+        set(coder_ids), key=lambda c: hashlib.sha256(f"{incident_id}\0{c}".encode()).digest()
+    )
+    letters = string.ascii_uppercase
+    names = [letters[i] if i < len(letters) else str(i + 1) for i in range(len(order))]
+    return list(zip(names, order, strict=True))
 
 
 def _one_row_a_decision(codings: pd.DataFrame) -> pd.DataFrame:

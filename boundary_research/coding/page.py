@@ -60,8 +60,8 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except OSError as error:
         raise DataError(
-            f"The page cannot listen on {host} port {port} ({error.strerror}). Choose another port with "
-            f"--port, or stop what uses this one."
+            f"The page cannot listen on {host} port {port} ({error.strerror}). Choose another "
+            f"port with --port, or stop what uses this one."
         ) from None
 
 

@@ -240,15 +240,19 @@ class CodingStore:
             return _revisions.read_codings(connection, _as_of_text(as_of))
 
     def verdicts(
-        self, *, coder_id: str | None = None, as_of: str | datetime | None = None
+        self,
+        *,
+        coder_id: str | None = None,
+        incident_id: str | None = None,
+        as_of: str | datetime | None = None,
     ) -> pd.DataFrame:
-        """Return one row for each coder and narrative, or for the narratives of `coder_id`.
+        """Return one row for each coder and narrative (of one coder, of one narrative).
 
         `state` is untouched, open, skipped or submitted; `verdict` is coded, none, unclear or
         empty.
         """
         with self._reading() as connection:
-            return _revisions.read_verdicts(connection, _as_of_text(as_of), coder_id)
+            return _revisions.read_verdicts(connection, _as_of_text(as_of), coder_id, incident_id)
 
     def history(self) -> pd.DataFrame:
         """Return every revision ever saved, oldest first; `parent_id` is the one it changed."""
@@ -331,14 +335,19 @@ class CodingStore:
         with self._reading() as connection:
             return _decisions.read_decisions(connection)
 
-    def disagreements(self, *, decided: bool = False) -> pd.DataFrame:
+    def disagreements(
+        self, *, incident_id: str | None = None, decided: bool = False
+    ) -> pd.DataFrame:
         """Return what is to be settled in the narratives that all their coders have submitted.
 
-        With `decided`, what has been settled already is listed too.
+        With `incident_id`, of that one alone; with `decided`, what is settled already is listed
+        too. The columns are those of `find_disagreements`.
         """
-        verdicts = self.verdicts()
+        with self._reading() as connection:
+            now = _as_of_text(None)
+            verdicts = _revisions.read_verdicts(connection, now, incident_id=incident_id)
+            codings = _revisions.read_codings(connection, now, incident_id)
         waiting = set(verdicts.loc[verdicts["state"] != "submitted", "incident_id"])
-        codings = self.codings()
         codings = codings[~codings["incident_id"].isin(waiting)]
         unclear = verdicts[
             (verdicts["verdict"] == "unclear") & ~verdicts["incident_id"].isin(waiting)

@@ -90,7 +90,7 @@ def decode(data: bytes, *, name: str, encoding: str | None = None) -> tuple[str,
 
 
 def sniff_delimiter(text: str, wanted: Sequence[str]) -> str:
-    """Return the delimiter under which the header holds the wanted columns, or the steadiest one."""
+    """Return the delimiter under which the header holds the wanted columns, or the steadiest."""
     csv.field_size_limit(1 << 30)
     head = text[:200_000]
     best, best_score = ",", (-1, -1.0, -1)
@@ -119,7 +119,9 @@ def read_delimited(
     text, used = decode(file.read_bytes(), name=file.name, encoding=encoding)
     if not text.strip():
         raise DataError(f"{file.name!r} is empty. Check that it was saved or downloaded.")
-    delimiter = delimiter or ("\t" if file.suffix.lower() == ".tsv" else sniff_delimiter(text, wanted))
+    delimiter = delimiter or (
+        "\t" if file.suffix.lower() == ".tsv" else sniff_delimiter(text, wanted)
+    )
     csv.field_size_limit(1 << 30)
     # csv leaves universal line ends alone only with newline="".
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -144,10 +146,15 @@ def read_delimited(
         positions.append(number)
     double = sorted({name for name in header if name and header.count(name) > 1})
     if double:
-        raise DataError(f"{file.name!r}: column {double[0]!r} stands twice in the header. Rename one.")
+        raise DataError(
+            f"{file.name!r}: column {double[0]!r} stands twice in the header. Rename one."
+        )
     if cells and _unclosed_quote(text, delimiter):
         rejects.append(
-            _reject(positions.pop(), "a quotation mark in this row is never closed; the rows after it are lost in it")
+            _reject(
+                positions.pop(),
+                "a quotation mark in this row is never closed; the rows after it are lost in it",
+            )
         )
         cells.pop()
     info = {"encoding": used, "delimiter": {"\t": "tab"}.get(delimiter, delimiter)}
@@ -254,7 +261,10 @@ def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
 
     frame = frame.rename(columns=lambda name: str(name).strip())
     return pd.DataFrame(
-        {column: pd.Series([cell(v) for v in frame[column]], dtype="str") for column in frame.columns}
+        {
+            column: pd.Series([cell(v) for v in frame[column]], dtype="str")
+            for column in frame.columns
+        }
     )
 
 
@@ -306,7 +316,9 @@ def read_documents(files: Sequence[Path], *, folder: Path) -> RawTable:
             continue
         if not text:
             reason = "holds no text (a scanned page needs OCR first)"
-            rejects.append(_reject(name, reason if file.suffix.lower() == ".pdf" else "holds no text"))
+            rejects.append(
+                _reject(name, reason if file.suffix.lower() == ".pdf" else "holds no text")
+            )
             continue
         ids.append(file.relative_to(folder).with_suffix("").as_posix())
         texts.append(text)

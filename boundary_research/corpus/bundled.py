@@ -99,7 +99,11 @@ def load_corpus() -> Corpus:
     text = {"incident_id": str, "pair_id": str, "narrative": str}
 
     def read(name: str) -> pd.DataFrame:
-        return pd.read_csv(folder / f"{name}.csv", dtype=text, keep_default_na=False, na_values=[""])
+        return pd.read_csv(
+            folder / f"{name}.csv", dtype=text, keep_default_na=False, na_values=[""]
+        )
 
-    incidents = read("incidents").merge(read("splits"), on="incident_id", how="left", validate="1:1")
+    incidents = read("incidents").merge(
+        read("splits"), on="incident_id", how="left", validate="1:1"
+    )
     return Corpus(incidents, read("gold"), read("evidence"), read("codings"), read("identifiers"))

@@ -1,4 +1,4 @@
-"""Incidents: read a researcher's file or folder into the incidents table, and set bad rows aside."""
+"""Incidents: read a researcher's file or folder, and set bad rows aside."""
 
 from __future__ import annotations
 
@@ -53,9 +53,13 @@ def _read(
     path: Path, encoding: str | None, delimiter: str | None, sheet: Any, wanted: Sequence[str]
 ) -> tuple[_readers.RawTable, str]:
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith((".", "~$")))
+        files = sorted(
+            p for p in path.rglob("*") if p.is_file() and not p.name.startswith((".", "~$"))
+        )
         if not files:
-            raise DataError(f"Folder {str(path)!r} holds no files. Put .txt, .docx or .pdf into it.")
+            raise DataError(
+                f"Folder {str(path)!r} holds no files. Put .txt, .docx or .pdf into it."
+            )
         return _readers.read_documents(files, folder=path), "documents"
     file = check_file(path, what="Input file")
     ending = file.suffix.lower()
@@ -80,7 +84,7 @@ def _read(
 
 
 def _as_numbers(values: pd.Series) -> pd.Series:
-    """Return a text column as numbers where every filled cell is one and none has a leading zero."""
+    """Return a text column as numbers where all filled cells are, none with a leading zero."""
     filled = values[values != ""]
     if filled.empty or filled.str.match(_LEADING_ZERO).any():
         return values
@@ -102,7 +106,7 @@ def load_incidents(
     sheet: str | int | None = None,
     strict: bool = False,
 ) -> LoadedIncidents:
-    """Read incident narratives from a table or a folder of documents.
+    r"""Read incident narratives from a table or a folder of documents.
 
     Parameters
     ----------
@@ -112,7 +116,8 @@ def load_incidents(
     id_column, text_column : str
         The file's columns that hold the unique id and the narrative.
     columns : mapping of str to str, optional
-        Other columns to rename, from the file's name to the package's (``{"Agency": "agency_id"}``).
+        Other columns to rename, from the file's name to the package's:
+        ``{"Agency": "agency_id"}``.
     attribute_columns : sequence of str
         Attributes (after renaming) whose blank cells mean ``not_stated``.
     encoding, delimiter : str, optional
@@ -137,7 +142,7 @@ def load_incidents(
     --------
     >>> import pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> _ = (folder / "a.csv").write_text("case;story\\n1;He came late.\\n1;Again.\\n2;\\n")
+    >>> _ = (folder / "a.csv").write_text("case;story\n1;He came late.\n1;Again.\n2;\n")
     >>> loaded = load_incidents(folder / "a.csv", id_column="case", text_column="story")
     >>> len(loaded.incidents), loaded.source["delimiter"]
     (1, ';')
@@ -166,7 +171,11 @@ def load_incidents(
     reason[frame["incident_id"] == ""] = f"no id in {id_column!r}"
     bad = reason != ""
     rejects = raw.rejects + [
-        {"row": raw.positions[i], "incident_id": frame["incident_id"][i] or None, "reason": reason[i]}
+        {
+            "row": raw.positions[i],
+            "incident_id": frame["incident_id"][i] or None,
+            "reason": reason[i],
+        }
         for i in bad.to_numpy().nonzero()[0]
     ]
     rejects.sort(key=lambda r: (isinstance(r["row"], str), r["row"]))

@@ -22,32 +22,58 @@ class ClusterScores:
     curvature: np.ndarray
 
 
-@dataclass
 class _OneCoefficient:
-    """What the test of one coefficient needs; see `_statistic`."""
+    """The test of one coefficient against any value.
 
-    scores: np.ndarray  # (G, p) at the estimate
-    shift: np.ndarray  # (G, p) change of the scores for each unit of the restriction
-    inverse: np.ndarray  # (p, p)
-    shares: np.ndarray  # (G, p) row j of J⁻¹ times J_g
-    row: np.ndarray  # (p,) row j of J⁻¹
-    weights: np.ndarray  # (B, G)
-    estimate: float
-    std_error: float
+    With d the estimate less the value, the restricted scores are s_g + d J_g path, so that the
+    bootstrapped sum is a + d c and its squared error q0 + 2 d q1 + d² q2, for each draw of weights.
+
+    Parameters
+    ----------
+    scores : shape (G, p)
+        At the estimate.
+    curvature : shape (G, p, p)
+    inverse : shape (p, p)
+        J⁻¹.
+    weights : shape (B, G)
+    """
+
+    def __init__(
+        self,
+        j: int,
+        estimate: float,
+        scores: np.ndarray,
+        curvature: np.ndarray,
+        inverse: np.ndarray,
+        weights: np.ndarray,
+    ) -> None:
+        row = inverse[j]
+        size = len(scores)
+        self.estimate = estimate
+        self.std_error = float(np.sqrt(size / (size - 1) * np.sum((scores @ row) ** 2)))
+        path = inverse[:, j] / row[j]  # change of b for a unit change of coefficient j
+        shares = curvature @ row  # (G, p)
+        parts = []
+        for part in (scores, curvature @ path):
+            own = weights * (part @ row)  # (B, G)
+            moved = (weights @ part) @ inverse.T  # (B, p) change of the coefficients
+            parts.append((own.sum(axis=1), own - moved @ shares.T))
+        (self._sum, first), (self._sum_slope, second) = parts
+        factor = size / (size - 1)
+        self._square = factor * np.sum(first**2, axis=1)
+        self._cross = factor * np.sum(first * second, axis=1)
+        self._square_slope = factor * np.sum(second**2, axis=1)
 
     def p_value(self, null: float) -> float:
         """Return the two-sided p-value of the hypothesis that the coefficient is `null`."""
-        observed = abs(self.estimate - null) / self.std_error
-        restricted = self.scores + (self.estimate - null) * self.shift
-        own = self.weights * (restricted @ self.row)  # (B, G)
-        moved = (self.weights @ restricted) @ self.inverse.T  # (B, p) change of the coefficients
-        spread = own - moved @ self.shares.T
-        size = len(self.scores)
-        error = np.sqrt(size / (size - 1) * np.sum(spread**2, axis=1))
-        drawn = np.abs(own.sum(axis=1))
+        d = self.estimate - null
+        observed = abs(d) / self.std_error
+        drawn = np.abs(self._sum + d * self._sum_slope)
+        square = self._square + 2 * d * self._cross + d**2 * self._square_slope
+        error = np.sqrt(np.maximum(square, 0.0))
         # A draw in which every cluster moves alike says nothing and counts against the hypothesis
         # being false.
-        extreme = np.count_nonzero(drawn >= observed * error * (1 - 1e-12))
+        extreme = np.count_nonzero(drawn >= observed * error * (1 - 1e-9))
         return (extreme + 1) / (len(drawn) + 1)
 
 
@@ -98,21 +124,13 @@ def wild_cluster_bootstrap(
         inverse = np.linalg.inv(jacobian[k])
         scores = clusters.sums[:, :, k]
         for j in range(b.shape[1]):
-            row = inverse[j]
-            std_error = np.sqrt(size / (size - 1) * np.sum((scores @ row) ** 2))
-            if not std_error > 0 or not row[j] > 0:
+            if not inverse[j, j] > 0:
                 continue
-            path = inverse[:, j] / row[j]  # change of b for a unit change of coefficient j
             test = _OneCoefficient(
-                scores=scores,
-                shift=clusters.curvature[:, k] @ path,
-                inverse=inverse,
-                shares=clusters.curvature[:, k] @ row,
-                row=row,
-                weights=weights,
-                estimate=float(b[k, j]),
-                std_error=float(std_error),
+                j, float(b[k, j]), scores, clusters.curvature[:, k], inverse, weights
             )
+            if not test.std_error > 0:
+                continue
             p_value[k, j] = test.p_value(0.0)
             low[k, j] = _limit(test, -1.0, 1 - conf_level)
             high[k, j] = _limit(test, 1.0, 1 - conf_level)

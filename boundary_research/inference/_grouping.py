@@ -52,7 +52,11 @@ def cluster_columns(
         return None
     chosen = [clusters] if isinstance(clusters, str | pd.Series) else list(clusters)
     found = [incident_column(item, codes, incidents, name="clusters") for item in chosen]
-    return pd.concat({str(i): item for i, item in enumerate(found)}, axis=1)
+    frame = pd.concat([item for item in found if item is not None], axis=1)
+    frame.columns = pd.Index([str(name) for name in frame.columns])
+    if frame.columns.has_duplicates:
+        raise DataError(f"clusters: {frame.columns[0]} is given twice. Name two different columns.")
+    return frame
 
 
 def check_fold_clusters(fold: np.ndarray | None, labels: pd.DataFrame | None) -> None:

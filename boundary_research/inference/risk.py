@@ -170,7 +170,9 @@ def risk_factors(
         frames = impute_frames(frame, codes, imputations, request.generator)
         tables.append(_imputed(parsed, frames, codes, labels, shift, formula, min_cell, request))
     table = pd.concat(tables, ignore_index=True)
-    return finish_table(table, family, offset, adjust, conf_level, codes, complete)
+    table = finish_table(table, family, offset, adjust, conf_level, codes, complete)
+    table.attrs["clusters"] = [] if labels is None else list(labels.columns)
+    return table
 
 
 def _offset(offset: str | None, incidents: pd.DataFrame, family: str) -> np.ndarray:

@@ -100,7 +100,8 @@ def prevalence(
     pandas.DataFrame
         The estimates table, one row for each group, category and estimator, with the group columns
         and `n_gold_present` and `note` after its own. Limits are cut at 0 and 1; there is no
-        hypothesis, so p-values are missing. ``attrs["estimand"]`` says what is estimated.
+        hypothesis, so p-values are missing. ``attrs["estimand"]`` says what is estimated,
+        ``attrs["clusters"]`` what errors are clustered by.
 
     Raises
     ------
@@ -157,6 +158,7 @@ def prevalence(
     table = table[[*OWN_COLUMNS, *groups]]
     table.attrs["estimand"] = ESTIMAND + (f" within {', '.join(groups)}" if groups else "")
     table.attrs["conf_level"] = conf_level
+    table.attrs["clusters"] = [] if labels is None else list(labels.columns)
     table.attrs["notes"] = list(codes.notes)
     return table
 

@@ -58,7 +58,12 @@ def _sizes(corpus: Corpus) -> Iterator[Check]:
     yield "authors", str(authors), "at least 10", authors >= 10
     low, middle, high = int(words.min()), float(words.median()), int(words.max())
     fits = low >= 25 and high <= 400 and 75 <= middle <= 105
-    yield "words: least, median, most", f"{low}, {middle:g}, {high}", "25 to 400, median about 90", fits
+    yield (
+        "words: least, median, most",
+        f"{low}, {middle:g}, {high}",
+        "25 to 400, median about 90",
+        fits,
+    )
     yield "formal summaries", str(summaries), "about 120", 100 <= summaries <= 150
     yield "contrast pairs, both versions", str(pairs), "about 250", 225 <= pairs <= 275
     yield "share with no category", f"{none:.3f}", "about .20", 0.15 <= none <= 0.26
@@ -89,7 +94,9 @@ def _attributes(corpus: Corpus) -> Iterator[Check]:
     stated = setting[setting != "not_stated"]
     share = float(setting.isin(SMALL).mean())
     yield "share of small communities", f"{share:.3f}", "about .30", 0.25 <= share <= 0.35
-    by_place = [int(corpus.codes[setting.isin(place).to_numpy()].sum().min()) for place in (SMALL, LARGE)]
+    by_place = [
+        int(corpus.codes[setting.isin(place).to_numpy()].sum().min()) for place in (SMALL, LARGE)
+    ]
     yield (
         "rarest category in small and in large places",
         f"{by_place[0]}, {by_place[1]}",
@@ -131,16 +138,31 @@ def _splits(corpus: Corpus) -> Iterator[Check]:
 
 def _leaks(corpus: Corpus, codebook: Codebook) -> Iterator[Check]:
     most = largest_overlap(corpus.incidents)
-    yield "largest 5-gram Jaccard outside pairs", f"{most:.3f}", f"below {NEAR_DUPLICATE}", most < NEAR_DUPLICATE
+    yield (
+        "largest 5-gram Jaccard outside pairs",
+        f"{most:.3f}",
+        f"below {NEAR_DUPLICATE}",
+        most < NEAR_DUPLICATE,
+    )
     macro = keyword_baseline(corpus, codebook)
-    yield "keyword baseline, macro F1 on test authors", f"{macro:.3f}", f"below {KEYWORD_BOUND}", macro < KEYWORD_BOUND
+    yield (
+        "keyword baseline, macro F1 on test authors",
+        f"{macro:.3f}",
+        f"below {KEYWORD_BOUND}",
+        macro < KEYWORD_BOUND,
+    )
     words = corpus.incidents["narrative"].str.split().str.len()
     rank = float(stats.spearmanr(words, corpus.codes.sum(axis=1).to_numpy()).statistic)
-    yield "rank correlation of length and number of codes", f"{rank:.3f}", f"within ±{LENGTH_BOUND}", abs(rank) < LENGTH_BOUND
+    yield (
+        "rank correlation of length and number of codes",
+        f"{rank:.3f}",
+        f"within ±{LENGTH_BOUND}",
+        abs(rank) < LENGTH_BOUND,
+    )
 
 
 def largest_overlap(incidents: pd.DataFrame) -> float:
-    """Return the largest Jaccard similarity of word 5-grams between narratives of no common pair."""
+    """Return the largest Jaccard similarity of word 5-grams outside contrast pairs."""
     columns: dict[str, int] = {}
     indices, indptr = [], [0]
     for text in incidents["narrative"]:

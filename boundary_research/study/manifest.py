@@ -10,7 +10,15 @@ from typing import Any
 
 from boundary_research._files import hash_file, write_json
 
-PACKAGES = ("boundary-research", "numpy", "pandas", "scipy", "scikit-learn", "formulaic", "matplotlib")
+PACKAGES = (
+    "boundary-research",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "formulaic",
+    "matplotlib",
+)
 
 
 def build_manifest(

@@ -59,7 +59,9 @@ def plot_shares(estimates: pd.DataFrame, *, labels: Mapping[str, str] | None = N
         value = 100 * part["estimate"].to_numpy()
         spread = 100 * part[["conf_low", "conf_high"]].to_numpy()
         axis.hlines(y, spread[:, 0], spread[:, 1], color=style["color"], linewidth=1.6)
-        axis.plot(value, y, style["marker"], color=style["color"], markersize=5, label=style["label"])
+        axis.plot(
+            value, y, style["marker"], color=style["color"], markersize=5, label=style["label"]
+        )
     axis.set_yticks(np.arange(len(names)), [_label(n, labels) for n in names], fontsize=8.5)
     axis.set_ylim(-0.6, len(names) - 0.4)
     axis.set_xlim(left=min(0, axis.get_xlim()[0]))
@@ -101,7 +103,9 @@ def plot_metrics(metrics: pd.DataFrame, *, labels: Mapping[str, str] | None = No
 def plot_cooccurrence(
     cooccurrence: pd.DataFrame, *, labels: Mapping[str, str] | None = None
 ) -> Figure:
-    """Draw how often categories occur together: of narratives with the row's, the share with the column's.
+    """Draw how often categories occur together.
+
+    A cell is the share of narratives with the row's category that also have the column's.
 
     Parameters
     ----------
@@ -119,15 +123,21 @@ def plot_cooccurrence(
             if np.isfinite(values[i, j]):
                 dark = values[i, j] > 0.6 * np.nanmax(values)
                 color = "white" if dark else "#222222"
-                axis.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", fontsize=7.5, color=color)
+                axis.text(
+                    j, i, f"{values[i, j]:.0f}", ha="center", va="center", fontsize=7.5, color=color
+                )
             elif i != j:
                 axis.text(j, i, "·", ha="center", va="center", fontsize=8, color="#888888")
     short = [_label(n, labels, 30) for n in names]
     axis.set_yticks(range(len(names)), short, fontsize=8)
-    axis.set_xticks(range(len(names)), short, fontsize=8, rotation=55, ha="right", rotation_mode="anchor")
+    axis.set_xticks(
+        range(len(names)), short, fontsize=8, rotation=55, ha="right", rotation_mode="anchor"
+    )
     axis.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axis, shrink=0.6)
-    bar.set_label("% of narratives with the row's category\nthat also have the column's", fontsize=8.5)
+    bar.set_label(
+        "% of narratives with the row's category\nthat also have the column's", fontsize=8.5
+    )
     return figure
 
 
@@ -153,13 +163,20 @@ def plot_group_shares(
     columns = 4
     rows = -(-len(names) // columns)
     figure, axes = _new_figure(
-        10.5, 0.8 + (0.7 + 0.2 * len(groups)) * rows, nrows=rows, ncols=columns, sharex=True, sharey=True
+        10.5,
+        0.8 + (0.7 + 0.2 * len(groups)) * rows,
+        nrows=rows,
+        ncols=columns,
+        sharex=True,
+        sharey=True,
     )
     flat = np.atleast_1d(axes).ravel()
     y = np.arange(len(groups))[::-1]
     for axis, name in zip(flat, names, strict=False):
         values = part[part["category"] == name].set_index(group).reindex(groups)
-        axis.hlines(y, 100 * values["conf_low"], 100 * values["conf_high"], color="#D55E00", linewidth=1.5)
+        axis.hlines(
+            y, 100 * values["conf_low"], 100 * values["conf_high"], color="#D55E00", linewidth=1.5
+        )
         axis.plot(100 * values["estimate"], y, "D", color="#D55E00", markersize=4)
         axis.set_title(_label(name, labels, 30), fontsize=8, loc="left")
         axis.set_yticks(y, [_label(str(g), labels, 24) for g in groups], fontsize=7.5)
@@ -168,7 +185,9 @@ def plot_group_shares(
         axis.set_axisbelow(True)
     for axis in flat[len(names) :]:
         axis.set_visible(False)
-    figure.supxlabel("share of the setting's reported incidents, % (95% interval, corrected)", fontsize=9)
+    figure.supxlabel(
+        "share of the setting's reported incidents, % (95% interval, corrected)", fontsize=9
+    )
     return figure
 
 
@@ -194,8 +213,17 @@ def plot_odds_ratios(
         rows = part[part["estimator"] == estimator].set_index("category").reindex(names)
         y = np.arange(len(names)) + (len(shown) / 2 - i - 0.5) * gap
         style = STYLES[estimator]
-        axis.hlines(y, rows["odds_ratio_low"], rows["odds_ratio_high"], color=style["color"], linewidth=1.6)
-        axis.plot(rows["odds_ratio"], y, style["marker"], color=style["color"], markersize=5, label=style["label"])
+        axis.hlines(
+            y, rows["odds_ratio_low"], rows["odds_ratio_high"], color=style["color"], linewidth=1.6
+        )
+        axis.plot(
+            rows["odds_ratio"],
+            y,
+            style["marker"],
+            color=style["color"],
+            markersize=5,
+            label=style["label"],
+        )
     axis.axvline(1, color="#444444", linewidth=1)
     axis.set_xscale("log")
     ticks = [0.1, 0.25, 0.5, 1, 2, 4, 10]
@@ -206,7 +234,9 @@ def plot_odds_ratios(
     axis.minorticks_off()
     axis.set_yticks(np.arange(len(names)), [_label(n, labels) for n in names], fontsize=8.5)
     axis.set_ylim(-0.6, len(names) - 0.4)
-    axis.set_xlabel(title or f"odds ratio of being coded among reported incidents: {term} (95% interval)")
+    axis.set_xlabel(
+        title or f"odds ratio of being coded among reported incidents: {term} (95% interval)"
+    )
     axis.grid(axis="x", color="#e5e5e5")
     axis.set_axisbelow(True)
     figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8.5)

@@ -14,14 +14,13 @@ import pandas as pd
 from jinja2 import Environment
 
 from boundary_research._files import write_text
-from boundary_research.study.tables import count_decisions, number
+from boundary_research.study.tables import count_decisions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from boundary_research.classifier.decisions import CodedIncidents
     from boundary_research.codebook.model import Codebook
-    from boundary_research.study.run import StudyRun
 
 ESTIMAND = (
     "What is estimated: the share of reported incidents that show a category. Reports are case-only "
@@ -93,7 +92,8 @@ def embed_figure(figure: Figure, alt: str, caption: str) -> ReportFigure:
     return ReportFigure(base64.b64encode(stream.getvalue()).decode("ascii"), alt, caption)
 
 
-def _software() -> str:
+def list_software() -> str:
+    """Return the versions that a report names."""
     names = ("boundary-research", "scikit-learn", "pandas", "numpy", "scipy")
     return ", ".join(f"{name} {metadata.version(name)}" for name in names)
 
@@ -101,7 +101,13 @@ def _software() -> str:
 def _decision_table(decisions: pd.DataFrame, codebook: Codebook | None) -> ReportTable:
     labels = {c.id: c.label for c in codebook} if codebook else {}
     rows = [
-        [labels.get(r.category, r.category), str(r.coded), str(r.present), str(r.review), str(r.absent)]
+        [
+            labels.get(r.category, r.category),
+            str(r.coded),
+            str(r.present),
+            str(r.review),
+            str(r.absent),
+        ]
         for r in decisions.itertuples()
     ]
     return ReportTable(
@@ -170,7 +176,7 @@ def write_coding_report(
             "For shares and comparisons, draw a probability sample, code it by hand (two coders, blind), "
             "and correct: prevalence(coded, gold) and risk_factors(…) give intervals that hold in spite "
             "of the model's errors.",
-            f"Software: {_software()}.",
+            f"Software: {list_software()}.",
         ],
     )
     facts = [
@@ -181,23 +187,3 @@ def write_coding_report(
     ]
     page = render_report("Coded incidents", [read, coded, limits], facts=facts)
     return write_text(Path(folder) / "report.html", page)
-
-
-def write_study_report(run: StudyRun) -> Path:
-    """Write ``report.html`` of a study run."""
-    from boundary_research.study.report_sections import study_sections
-
-    table = run.tables["metrics"]
-    macro = table[(table["category"] == "(macro)") & (table["metric"] == "f1")]["estimate"].iloc[0]
-    facts = [
-        ("incidents", f"{len(run.loaded.incidents):,}"),
-        ("coded by hand", f"{run.gold['incident_id'].nunique():,}"),
-        ("categories", str(len(run.codebook))),
-        ("macro F1, cross-fitted", number(macro)),
-    ]
-    page = render_report(
-        run.plan.title, study_sections(run), facts=facts, notice=run.plan.notice
-    )
-    return write_text(run.folder / "report.html", page)
-
-

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from boundary_research._files import write_text
 from boundary_research.study.report import (
     ESTIMAND,
     Paragraph,
     ReportTable,
     Section,
-    _software,
     embed_figure,
+    list_software,
+    render_report,
 )
 from boundary_research.study.tables import interval, number, percent
 
@@ -80,7 +83,11 @@ def _data(run: StudyRun) -> Section:
     loaded, gold = run.loaded, run.gold
     drawn = gold.drop_duplicates("incident_id")
     low, high = drawn["inclusion_probability"].min(), drawn["inclusion_probability"].max()
-    how = "all with the same probability" if low == high else f"with probabilities from {low:.3f} to {high:.3f}"
+    how = (
+        "all with the same probability"
+        if low == high
+        else f"with probabilities from {low:.3f} to {high:.3f}"
+    )
     sources = gold["source"].value_counts() if "source" in gold.columns else pd.Series(dtype=int)
     told = ", ".join(f"{count:,} {name}" for name, count in sources.items())
     text = (
@@ -91,7 +98,9 @@ def _data(run: StudyRun) -> Section:
     )
     paragraphs = [Paragraph(text)]
     if told:
-        paragraphs.append(Paragraph(f"Gold decisions (narrative × category) by origin: {told}.", "note"))
+        paragraphs.append(
+            Paragraph(f"Gold decisions (narrative × category) by origin: {told}.", "note")
+        )
     return Section("data", "Incidents and sample", paragraphs)
 
 
@@ -107,7 +116,11 @@ def _reliability(run: StudyRun) -> Section:
         row = [labels.get(category, category), percent(first["prevalence"])]
         for name in shown:
             one = part.loc[name] if name in part.index else None
-            row.append("–" if one is None else f"{number(one['estimate'])} ({interval(one['conf_low'], one['conf_high'])})")
+            row.append(
+                "–"
+                if one is None
+                else f"{number(one['estimate'])} ({interval(one['conf_low'], one['conf_high'])})"
+            )
         rows.append(row)
     return Section(
         "reliability",
@@ -138,7 +151,10 @@ def _classifier(run: StudyRun) -> Section:
         one, f1 = wide.loc[name], limits.loc[name]
         rows.append(
             [
-                labels.get(name, {"(micro)": "all, pooled (micro)", "(macro)": "mean (macro)"}.get(name, name)),
+                labels.get(
+                    name,
+                    {"(micro)": "all, pooled (micro)", "(macro)": "mean (macro)"}.get(name, name),
+                ),
                 str(int(f1["n_positive"])),
                 number(one["precision"]),
                 number(one["recall"]),
@@ -177,7 +193,15 @@ def _classifier(run: StudyRun) -> Section:
         tables=[
             ReportTable(
                 "Errors by category, cross-fitted",
-                ["category", "gold positives", "precision", "recall", "F1 (95% interval)", "average precision", "AUC"],
+                [
+                    "category",
+                    "gold positives",
+                    "precision",
+                    "recall",
+                    "F1 (95% interval)",
+                    "average precision",
+                    "AUC",
+                ],
                 rows,
                 folded=True,
                 text_columns=("category",),
@@ -194,7 +218,10 @@ def _estimate_rows(table: pd.DataFrame, labels: dict[str, str]) -> list[list[str
         for estimator in ("naive", "gold_only", "dsl"):
             if estimator in part.index:
                 one = part.loc[estimator]
-                row += [percent(one["estimate"]), interval(one["conf_low"], one["conf_high"], 1, scale=100)]
+                row += [
+                    percent(one["estimate"]),
+                    interval(one["conf_low"], one["conf_high"], 1, scale=100),
+                ]
             else:
                 row += ["–", "–"]
         rows.append(row)
@@ -203,7 +230,15 @@ def _estimate_rows(table: pd.DataFrame, labels: dict[str, str]) -> list[list[str
 
 def _shares(run: StudyRun) -> Section:
     table = run.tables["prevalence"]
-    columns = ["category", "naive %", "95% interval", "gold only %", "95% interval ", "corrected %", "95% interval  "]
+    columns = [
+        "category",
+        "naive %",
+        "95% interval",
+        "gold only %",
+        "95% interval ",
+        "corrected %",
+        "95% interval  ",
+    ]
     return Section(
         "shares",
         "Share of reported incidents in each category",
@@ -225,7 +260,10 @@ def _shares(run: StudyRun) -> Section:
         ],
         tables=[
             ReportTable(
-                "Shares with intervals", columns, _estimate_rows(table, _labels(run)), folded=True,
+                "Shares with intervals",
+                columns,
+                _estimate_rows(table, _labels(run)),
+                folded=True,
                 text_columns=("category",),
             )
         ],
@@ -250,7 +288,11 @@ def _by_group(run: StudyRun, group: str) -> Section:
     return Section(
         f"by-{group}",
         f"Shares by {group.replace('_', ' ')}",
-        [Paragraph("Shares are within each group's own reports: they say what is reported there, not how often it happens.")],
+        [
+            Paragraph(
+                "Shares are within each group's own reports: they say what is reported there, not how often it happens."
+            )
+        ],
         figures=[
             embed_figure(
                 run.figures[f"prevalence_by_{group}"],
@@ -272,7 +314,9 @@ def _by_group(run: StudyRun, group: str) -> Section:
 
 def _risk_factors(run: StudyRun) -> Section:
     table, labels = run.tables["risk_factors"], _labels(run)
-    part = table[(table["term"] != "Intercept") & table["estimator"].isin(["naive", "gold_only", "dsl"])]
+    part = table[
+        (table["term"] != "Intercept") & table["estimator"].isin(["naive", "gold_only", "dsl"])
+    ]
     rows = [
         [
             labels.get(r.category, r.category),
@@ -334,7 +378,11 @@ def _cooccurrence(run: StudyRun) -> Section:
     return Section(
         "cooccurrence",
         "Categories that come together",
-        [Paragraph("Counted from the model's codes, uncorrected: for finding narratives to read, not for citing.")],
+        [
+            Paragraph(
+                "Counted from the model's codes, uncorrected: for finding narratives to read, not for citing."
+            )
+        ],
         figures=[
             embed_figure(
                 run.figures["cooccurrence"],
@@ -352,8 +400,22 @@ def _limits(run: StudyRun) -> Section:
         "The correction holds for the gold codes as they are. Errors that all coders share stay in.",
         "Living in a small community is exposure to overlapping roles, not fault.",
         f"Seed {run.plan.seed}; inputs, versions and hashes of every output stand in manifest.json. "
-        f"Software: {_software()}.",
+        f"Software: {list_software()}.",
     ]
     if run.plan.notice:
         bullets.insert(0, run.plan.notice)
     return Section("limits", "What may be claimed, and what not", bullets=bullets)
+
+
+def write_study_report(run: StudyRun) -> Path:
+    """Write ``report.html`` of a study run."""
+    table = run.tables["metrics"]
+    macro = table[(table["category"] == "(macro)") & (table["metric"] == "f1")]["estimate"].iloc[0]
+    facts = [
+        ("incidents", f"{len(run.loaded.incidents):,}"),
+        ("coded by hand", f"{run.gold['incident_id'].nunique():,}"),
+        ("categories", str(len(run.codebook))),
+        ("macro F1, cross-fitted", number(macro)),
+    ]
+    page = render_report(run.plan.title, study_sections(run), facts=facts, notice=run.plan.notice)
+    return write_text(run.folder / "report.html", page)

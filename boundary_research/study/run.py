@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from boundary_research._checks import DataError, check_columns, check_output_folder
-from boundary_research._files import write_table
+from boundary_research._files import write_atomically, write_table
 from boundary_research._tables import check_table, pivot_categories
 from boundary_research.classifier.decisions import CodedIncidents, code
 from boundary_research.classifier.default_model import default_classifier
@@ -25,6 +26,7 @@ from boundary_research.inference.shares import prevalence
 from boundary_research.study import plots
 from boundary_research.study.manifest import write_manifest
 from boundary_research.study.plan import StudyPlan, load_plan
+from boundary_research.study.report_sections import write_study_report
 from boundary_research.study.tables import count_cooccurrence, count_decisions
 
 if TYPE_CHECKING:
@@ -53,7 +55,9 @@ def _say(progress: bool, text: str) -> None:
 
 
 def _read_incidents(plan: StudyPlan) -> LoadedIncidents:
-    options = {k: plan.incidents[k] for k in ("id_column", "text_column", "columns") if k in plan.incidents}
+    options = {
+        k: plan.incidents[k] for k in ("id_column", "text_column", "columns") if k in plan.incidents
+    }
     loaded = load_incidents(plan.incidents["file"], **options)
     incidents = loaded.incidents
     if "only" in plan.incidents:
@@ -83,12 +87,16 @@ def _read_table(path: Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         return pd.read_csv(path, dtype={"incident_id": str}, keep_default_na=False, na_values=[""])
     except (ValueError, OSError) as error:
-        raise DataError(f"{path.name!r} cannot be read as a table ({type(error).__name__}).") from None
+        raise DataError(
+            f"{path.name!r} cannot be read as a table ({type(error).__name__})."
+        ) from None
 
 
 def _read_gold(plan: StudyPlan, incidents: pd.DataFrame, codebook: Codebook) -> pd.DataFrame:
     """Return gold codes of the drawn narratives with the probability of their draw."""
-    sample = check_table(_read_table(plan.gold["sample"]), "sample", source=plan.gold["sample"].name)
+    sample = check_table(
+        _read_table(plan.gold["sample"]), "sample", source=plan.gold["sample"].name
+    )
     gold = check_table(_read_table(plan.gold["gold"]), "gold", source=plan.gold["gold"].name)
     lost = sample.loc[~sample["incident_id"].isin(incidents["incident_id"]), "incident_id"]
     if len(lost):
@@ -103,8 +111,8 @@ def _read_gold(plan: StudyPlan, incidents: pd.DataFrame, codebook: Codebook) -> 
     uncoded = set(sample["incident_id"]) - set(gold["incident_id"])
     if uncoded:
         raise DataError(
-            f"{plan.gold['gold'].name}: {len(uncoded)} drawn incidents have no gold codes. Code them, "
-            f"or draw the sample again."
+            f"{plan.gold['gold'].name}: {len(uncoded)} drawn incidents have no gold codes. Code "
+            f"them, or draw the sample again."
         )
     return gold.reset_index(drop=True)
 
@@ -112,7 +120,9 @@ def _read_gold(plan: StudyPlan, incidents: pd.DataFrame, codebook: Codebook) -> 
 def _reliability(plan: StudyPlan, gold: pd.DataFrame) -> pd.DataFrame | None:
     if "codings" not in plan.gold:
         return None
-    codings = check_table(_read_table(plan.gold["codings"]), "codings", source=plan.gold["codings"].name)
+    codings = check_table(
+        _read_table(plan.gold["codings"]), "codings", source=plan.gold["codings"].name
+    )
     codings = codings[codings["incident_id"].isin(set(gold["incident_id"]))]
     if plan.gold.get("coders"):
         codings = codings[codings["coder_id"].isin(plan.gold["coders"])]
@@ -129,7 +139,9 @@ def _classify(
 ) -> tuple[CodedIncidents, NarrativeClassifier, pd.DataFrame]:
     """Return coded incidents (gold rows from models that have not seen them), model, metrics."""
     ids = pd.Index(gold["incident_id"].unique())
-    codes = pivot_categories(gold, "present", ids=ids, categories=codebook.category_ids).astype(bool)
+    codes = pivot_categories(gold, "present", ids=ids, categories=codebook.category_ids).astype(
+        bool
+    )
     drawn = incidents.set_index("incident_id").loc[ids]
     texts = drawn["narrative"].tolist()
     column = plan.classifier.get("groups")
@@ -141,7 +153,12 @@ def _classify(
         model = NarrativeClassifier(random_state=plan.seed)
         _say(progress, f"  cross-fitting the classifier on {len(texts)} gold narratives …")
         probabilities, predicted, fold = crossfit(
-            model, texts, codes, groups=groups, n_folds=plan.classifier["folds"], random_state=plan.seed
+            model,
+            texts,
+            codes,
+            groups=groups,
+            n_folds=plan.classifier["folds"],
+            random_state=plan.seed,
         )
         model.fit(texts, codes, groups=groups)
     else:
@@ -184,7 +201,11 @@ def _put_out_of_fold(
 def _estimate(run: StudyRun) -> None:
     plan, incidents = run.plan, run.loaded.incidents
     clusters = plan.prevalence.get("clusters")
-    shared: dict[str, Any] = {"incidents": incidents, "clusters": clusters, "random_state": plan.seed}
+    shared: dict[str, Any] = {
+        "incidents": incidents,
+        "clusters": clusters,
+        "random_state": plan.seed,
+    }
     run.tables["prevalence"] = prevalence(run.coding.coded, run.gold, **shared)
     for group in plan.prevalence["by"]:
         check_columns(incidents.columns, [group], source="prevalence.by in study.yaml")
@@ -223,13 +244,12 @@ def _draw(run: StudyRun) -> None:
                 f"Study {run.plan.file.name}: risk_factors.term {term!r} not found. "
                 f"Available: {', '.join(found)}."
             )
-        figures["risk_factors"] = plots.plot_odds_ratios(tables["risk_factors"], term, labels=labels)
+        figures["risk_factors"] = plots.plot_odds_ratios(
+            tables["risk_factors"], term, labels=labels
+        )
 
 
 def _write(run: StudyRun, started: datetime) -> None:
-    from boundary_research._files import write_atomically
-    from boundary_research.study.report import write_study_report
-
     run.coding.write(run.folder)
     tables = check_output_folder(run.folder / "tables")
     pictures = check_output_folder(run.folder / "figures")
@@ -238,7 +258,7 @@ def _write(run: StudyRun, started: datetime) -> None:
     for name, figure in run.figures.items():
         write_atomically(
             pictures / f"{name}.png",
-            lambda path, figure=figure: figure.savefig(path, dpi=150, metadata={"Software": None}),
+            partial(figure.savefig, dpi=150, metadata={"Software": None}),
         )
     write_study_report(run)
     write_manifest(
