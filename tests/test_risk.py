@@ -468,3 +468,14 @@ def test_folds_that_split_agencies_are_refused(tables):
     split = coded.assign(fold=coded.incident_id.str[-1].astype(int) % 5)
     with pytest.raises(DataError, match="clusters lie in more than one fold"):
         risk_factors("~ setting", incidents, split, gold)
+
+
+def test_ordered_levels_keep_their_order_without_not_stated():
+    from boundary_research.inference._formula import clean_variables
+
+    levels = ["small", "middle", "big", "not_stated"]
+    values = ["big", "big", "small", "middle", "not_stated"]
+    column = pd.Categorical(values, categories=levels, ordered=True)
+    clean = clean_variables(pd.DataFrame({"size": column}), ["size"], None)["size"]
+    assert clean.cat.categories.tolist() == ["small", "middle", "big"]
+    assert clean.isna().tolist() == [False, False, False, False, True]

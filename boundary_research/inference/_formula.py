@@ -103,7 +103,8 @@ def clean_variables(
             ordered = False
         text = text.cat.remove_unused_categories()
         if NOT_STATED in text.cat.categories:
-            text = text.cat.remove_categories(NOT_STATED)
+            # Not remove_categories, which would sort the levels that are left.
+            text = text.cat.set_categories([c for c in text.cat.categories if c != NOT_STATED])
         levels = [str(level) for level in text.cat.categories]
         counts = text.value_counts()
         reference = levels[0] if ordered and levels else None

@@ -560,7 +560,14 @@ function coderPage(page, request, session) {
     state.busy = note.readOnly = true;
     try { await action(); } finally { state.busy = note.readOnly = false; }
   }
-  const undo = () => alone(undoNow);
+  let undos = 0;
+  function undo() {
+    // Pressed again while an undo is on its way, it counts.
+    if (!state.busy || undos) undos += 1;
+    alone(async () => {
+      try { for (; undos; undos -= 1) await undoNow(); } finally { undos = 0; }
+    });
+  }
   const skip = () => alone(skipNow);
   const submit = () => alone(submitNow);
   const move = (step) => alone(() => moveNow(step));
