@@ -395,6 +395,14 @@ class TestServing:
         with pytest.raises(DataError, match="both a certificate and a key"):
             serve_page(study[0], certificate="x.pem")
 
+    def test_a_certificate_that_is_none(self, study, tmp_path):
+        for name in ("c.pem", "k.pem"):
+            (tmp_path / name).write_text("nothing")
+        with pytest.raises(DataError, match="must be PEM files"):
+            serve_page(
+                study[0], port=0, certificate=tmp_path / "c.pem", key=tmp_path / "k.pem", announce=lambda line: None,
+            )  # fmt: skip
+
     def test_it_listens_on_loopback_logs_no_token_and_stops(self, study):
         path, links = study
         code = (

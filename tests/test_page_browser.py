@@ -479,7 +479,8 @@ def test_assisted_phase_is_shown(study, open_page):
         store.set_phase(
             "assisted", pd.DataFrame(rows, columns=["incident_id", "category", "probability"])
         )
-    page.reload()
+    # What is on the screen stays as it was; the next narrative comes with suggestions.
+    page.get_by_role("button", name="Next").click()
     playwright.expect(page.locator(".phase")).to_have_text("Assisted")
     playwright.expect(page.locator(".model")).to_have_text("model 83%")
     page.keyboard.press("n")

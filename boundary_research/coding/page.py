@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -123,9 +124,15 @@ def serve_page(
         app, log_level="warning", access_log=False, server_header=False, lifespan="off", **tls
     )
     try:
+        config.load()
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         pass
+    except ssl.SSLError as error:
+        raise DataError(
+            f"Certificate and key cannot be used ({error.reason or 'not PEM'}). Both must be PEM "
+            f"files, and the key without a passphrase must fit the certificate."
+        ) from None
     finally:
         listener.close()
         store.close()

@@ -402,6 +402,15 @@ function coderPage(page, request, session) {
     h("div.scroll", {}, list), verdicts);
   const guide = h("section.guide", { "aria-label": "Codebook" });
   const showGuide = guidePanel(guide, codebook, byId, (id) => activate(id));
+  const phase = h("span.phase");
+  function showPhase(assisted) {
+    phase.classList.toggle("assisted", assisted);
+    phase.textContent = assisted ? "Assisted" : "Blind";
+    phase.title = assisted
+      ? "A model’s suggestions are shown; this is recorded with every coding."
+      : "You see no other coder’s work and no model’s output.";
+  }
+  showPhase(session.phase === "assisted");
 
   // -- saving
 
@@ -657,6 +666,7 @@ function coderPage(page, request, session) {
     heading.textContent = `Narrative ${position} of ${state.items.length}`;
     heading.append(h("span.id", {}, got.incident_id));
     page.setAlert();
+    showPhase(state.suggestions !== null);
     if (page.main.firstChild !== reader) page.main.replaceChildren(reader, chooser, guide);
     adopt(got, true);
     showSaved();
@@ -952,9 +962,7 @@ function coderPage(page, request, session) {
   }
 
   refill(page.tools,
-    session.phase === "assisted"
-      ? h("span.phase.assisted", { title: "A model’s suggestions are shown; this is recorded with every coding." }, "Assisted")
-      : h("span.phase", { title: "You see no other coder’s work and no model’s output." }, "Blind"),
+    phase,
     h("button.plain", { type: "button", onclick: showList }, "Narratives"),
     h("button.plain", { type: "button", onclick: showHelp }, "Help", h("kbd", { "aria-hidden": "true" }, "?")));
   const onleave = (event) => { if (saving.pending() || noteTimer) event.preventDefault(); };
