@@ -22,8 +22,9 @@ study: $(READY)  ## run the main job on the bundled example study (output in dat
 	$(BIN)/boundary-research run data/example_study/study.yaml
 
 test: $(READY)  ## package, README and notebook tests
-	$(BIN)/python -m pytest -n 2 -m "not slow"
-	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks -p no:cacheprovider
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests
+	$(BIN)/python -m pytest -n 2 --doctest-modules boundary_research
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env notebooks
 
 check: $(READY)  ## formatting, lint, types, import contract
 	$(BIN)/ruff format --check boundary_research tests benchmarks

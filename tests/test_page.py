@@ -15,7 +15,7 @@ import pytest
 
 from boundary_research._checks import DataError
 from boundary_research.codebook.model import load_codebook
-from boundary_research.coding._page_server import STATIC
+from boundary_research.coding._front_end import STATIC, join_modules
 from boundary_research.coding.page import coding_widget, create_app, serve_page
 from boundary_research.coding.store import CodingStore, create_study_store
 
@@ -201,6 +201,25 @@ class TestHeaders:
         index = (STATIC / "index.html").read_text("utf-8")
         assert " style=" not in index
         assert "onclick" not in index
+
+    def test_modules_join_into_one(self):
+        names = {}
+        for file in STATIC.glob("*.js"):
+            for name in re.findall(
+                r"^(?:export )?(?:async )?(?:function|const|let|class) (\w+)",
+                file.read_text("utf-8"),
+                re.M,
+            ):
+                assert names.setdefault(name, file.name) == file.name, name
+        joined = join_modules()
+        assert "import " not in re.sub(r"//.*", "", joined)
+        assert re.findall(r"^export .*", joined, re.M) == [
+            "export async function mount(root, request, { titled = false } = {}) {",
+            "export default { render };",
+        ]
+        files = {file.name for file in STATIC.glob("*.js")} - {"served-page.js"}
+        heads = {(STATIC / name).read_text("utf-8").splitlines()[0] for name in files}
+        assert all(joined.count(head) == 1 for head in heads)
 
 
 class TestCoding:

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from boundary_research.codebook.model import load_codebook
+from boundary_research.coding._front_end import join_modules
 from boundary_research.coding.store import CodingStore, create_study_store
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -569,7 +570,7 @@ def test_offsets_are_code_points_for_any_text(open_page):
     ]
     maps = open_page("ana").evaluate(
         """async texts => {
-          const { offsetMaps } = await import('/static/coding-page.js');
+          const { offsetMaps } = await import('/static/narrative-text.js');
           return texts.map(t => { const m = offsetMaps(t); return [m.toUnit, [...m.toPoint]]; });
         }""",
         texts,
@@ -582,7 +583,7 @@ def test_offsets_are_code_points_for_any_text(open_page):
 
 # A notebook's model that passes messages on to the server, as a kernel would answer them.
 FAKE_MODEL = """async key => {
-  const { default: widget } = await import('/static/coding-page.js');
+  const { default: widget } = await import('/static/joined.js');
   let listen = null;
   const model = {
     on: (event, listener) => { listen = listener; },
@@ -604,6 +605,10 @@ FAKE_MODEL = """async key => {
 def test_the_same_page_in_a_notebook_cell(study, open_page):
     study.links["nobody"] = f"http://127.0.0.1:{study.port}/#key=none"
     page = open_page("nobody")
+    page.route(
+        "**/joined.js",
+        lambda route: route.fulfill(body=join_modules(), content_type="text/javascript"),
+    )
     page.evaluate(FAKE_MODEL, study.links["ana"].partition("#key=")[2])
     playwright.expect(page.locator(".br-in-notebook .text")).to_be_focused()
     incident = incident_of(page)

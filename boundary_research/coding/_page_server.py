@@ -7,10 +7,11 @@ the Authorization header: it is in no address, log or cookie.
 from __future__ import annotations
 
 import json
+import mimetypes
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boundary_research.coding._front_end import STATIC
 from boundary_research.coding._page_service import PageService
 from boundary_research.coding.store import CodingStore
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-STATIC = Path(__file__).parent / "static"
 BODY_BYTES = 1_000_000
 SECURITY_HEADERS = {
     "content-security-policy": (
@@ -65,6 +65,8 @@ def build_app(store: CodingStore, *, allowed_hosts: Sequence[str] = ("*",)) -> S
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
+    # Some computers' own tables call .js text/plain, which browsers refuse as a module.
+    mimetypes.add_type("text/javascript", ".js")
     service = PageService(store)
 
     async def answer(request: Request) -> Response:

@@ -111,14 +111,14 @@ def plan_sample(
 
     Examples
     --------
-    Cochran's textbook figure for a share near one half, and a rare category:
+    A share near one half, in a large and in a small population, and agreement on a rare category:
 
     >>> plan_sample("prevalence", 0.05, prevalence=0.5).n
     385
     >>> plan_sample("prevalence", 0.05, prevalence=0.5, n_total=1000).n
     278
     >>> plan_sample("alpha", 0.1, prevalence=0.1, agreement=0.8).n
-    341
+    401
     """
     check_choice(target, TARGETS, name="target")
     half_width = _positive(half_width, name="half_width")

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from boundary_research._checks import DataError, check_choice, check_file
-from boundary_research.coding._page_server import STATIC, build_app
+from boundary_research.coding._front_end import STATIC, join_modules
+from boundary_research.coding._page_server import build_app
 from boundary_research.coding._page_service import PageService
 from boundary_research.coding.store import CodingStore, Identity
 
@@ -178,7 +179,7 @@ def coding_widget(
     class CodingWidget(anywidget.AnyWidget):
         """Answers the messages of the page's front end."""
 
-        _esm = (STATIC / "coding-page.js").read_text("utf-8")
+        _esm = join_modules()
         _css = (STATIC / "coding-page.css").read_text("utf-8")
 
     widget = CodingWidget()

@@ -125,11 +125,8 @@ def draw_stratified(
     >>> incidents = pd.DataFrame({"incident_id": list("abcdefgh"), "narrative": "",
     ...                           "setting": ["town"] * 6 + ["village"] * 2})
     >>> sample = draw_stratified(incidents, 4, strata="setting", random_state=3)
-    >>> sample.groupby("stratum")["inclusion_probability"].agg(["size", "first"])
-             size  first
-    stratum
-    town        3    0.5
-    village     1    0.5
+    >>> sample.groupby("stratum")["inclusion_probability"].agg(["size", "first"]).to_dict("index")
+    {'town': {'size': 3, 'first': 0.5}, 'village': {'size': 1, 'first': 0.5}}
     """
     population = read_population(incidents)
     n = check_count(n, name="n", most=len(population), what="incidents")

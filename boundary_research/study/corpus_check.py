@@ -13,7 +13,7 @@ from boundary_research.classifier.keywords import KeywordCoder
 from boundary_research.classifier.text import word_ngrams
 from boundary_research.codebook.model import Codebook, load_codebook
 from boundary_research.coding.reliability import krippendorff_alpha
-from boundary_research.corpus.bundled import Corpus, load_corpus
+from boundary_research.corpus.bundled import Corpus, data_folder, load_corpus
 
 SMALL = ("rural", "small_community_nonrural")
 LARGE = ("urban", "suburban", "town")
@@ -37,6 +37,7 @@ def check_corpus(corpus: Corpus | None = None, codebook: Codebook | None = None)
     parts = (
         _sizes(corpus),
         _categories(corpus, codebook),
+        _intent(corpus),
         _attributes(corpus),
         _identifiers(corpus),
         _splits(corpus),
@@ -87,6 +88,29 @@ def _categories(corpus: Corpus, codebook: Codebook) -> Iterator[Check]:
             "at least 12, 25",
             together >= 12 and apart >= 25,
         )
+
+
+def _intent(corpus: Corpus) -> Iterator[Check]:
+    """Compare with what the authors were asked to write, which no coder saw."""
+    intent = read_author_intent()
+    arguable = int(intent["kind"].isin(["ambiguous", "thin"]).sum())
+    yield "ambiguous or thin on purpose", str(arguable), "about 150", 130 <= arguable <= 170
+    codes = corpus.codes
+    second = intent[intent["kind"] == "pairB"].merge(corpus.incidents[["incident_id", "pair_id"]])
+    first = intent[intent["kind"] == "pairA"].merge(corpus.incidents[["incident_id", "pair_id"]])
+    both = second.merge(first, on="pair_id", suffixes=("", "_first"))
+    flipped = sum(
+        codes.loc[row.incident_id_first, row.flipped]
+        and not codes.loc[row.incident_id, row.flipped]
+        for row in both.itertuples()
+    )
+    share = flipped / len(both)
+    yield "pairs whose gold codes flip as written", f"{share:.3f}", "at least .80", share >= 0.8
+
+
+def read_author_intent() -> pd.DataFrame:
+    """Return what each author was asked to write: kind, intended and flipped categories, mechanism."""
+    return pd.read_csv(data_folder() / "corpus" / "author_intent.csv", dtype=str)
 
 
 def _attributes(corpus: Corpus) -> Iterator[Check]:

@@ -1,4 +1,4 @@
-"""Figures of a study: each takes a tidy table and returns a matplotlib figure."""
+"""Figures of a study's classifier and codes; those of estimates are in inference.plots."""
 
 from __future__ import annotations
 
@@ -11,14 +11,6 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# Okabe and Ito's colours; each series has a marker of its own, so grey print stays readable.
-STYLES: dict[str, dict[str, Any]] = {
-    "naive": {"color": "#999999", "marker": "o", "label": "naive (model codes as if true)"},
-    "gold_only": {"color": "#0072B2", "marker": "s", "label": "gold only (human codes)"},
-    "dsl": {"color": "#D55E00", "marker": "D", "label": "corrected (model and human codes)"},
-    "ppi": {"color": "#009E73", "marker": "^", "label": "corrected, tuned (PPI++)"},
-}
 
 
 def _new_figure(width: float, height: float, **options: Any) -> tuple[Figure, Any]:
@@ -33,43 +25,6 @@ def _new_figure(width: float, height: float, **options: Any) -> tuple[Figure, An
 
 def _label(name: str, labels: Mapping[str, str] | None, width: int = 34) -> str:
     return "\n".join(textwrap.wrap((labels or {}).get(name, name), width))
-
-
-def plot_shares(estimates: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
-    """Draw the share of reported incidents per category, by estimator, with intervals.
-
-    Parameters
-    ----------
-    estimates : DataFrame
-        Rows of the estimates table without groups: category, estimator, estimate, conf_low,
-        conf_high (shares between 0 and 1).
-    labels : mapping, optional
-        Category ids to labels.
-    """
-    wide = estimates[estimates["estimator"].isin(list(STYLES))]
-    shown = [name for name in STYLES if name in set(wide["estimator"])]
-    best = wide[wide["estimator"] == shown[-1]].sort_values("estimate")
-    names = best["category"].tolist()
-    figure, axis = _new_figure(8.2, 1.2 + 0.44 * len(names))
-    gap = 0.72 / len(shown)
-    for i, estimator in enumerate(shown):
-        part = wide[wide["estimator"] == estimator].set_index("category").loc[names]
-        y = np.arange(len(names)) + (len(shown) / 2 - i - 0.5) * gap
-        style = STYLES[estimator]
-        value = 100 * part["estimate"].to_numpy()
-        spread = 100 * part[["conf_low", "conf_high"]].to_numpy()
-        axis.hlines(y, spread[:, 0], spread[:, 1], color=style["color"], linewidth=1.6)
-        axis.plot(
-            value, y, style["marker"], color=style["color"], markersize=5, label=style["label"]
-        )
-    axis.set_yticks(np.arange(len(names)), [_label(n, labels) for n in names], fontsize=8.5)
-    axis.set_ylim(-0.6, len(names) - 0.4)
-    axis.set_xlim(left=min(0, axis.get_xlim()[0]))
-    axis.set_xlabel("share of reported incidents, % (95% interval)")
-    axis.grid(axis="x", color="#e5e5e5", linewidth=0.8)
-    axis.set_axisbelow(True)
-    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8.5)
-    return figure
 
 
 def plot_metrics(metrics: pd.DataFrame, *, labels: Mapping[str, str] | None = None) -> Figure:
@@ -138,106 +93,4 @@ def plot_cooccurrence(
     bar.set_label(
         "% of narratives with the row's category\nthat also have the column's", fontsize=8.5
     )
-    return figure
-
-
-def plot_group_shares(
-    estimates: pd.DataFrame,
-    group: str,
-    *,
-    estimator: str = "dsl",
-    labels: Mapping[str, str] | None = None,
-) -> Figure:
-    """Draw the corrected share of each category by group, one panel a category.
-
-    Parameters
-    ----------
-    estimates : DataFrame
-        Estimates with a column named by `group`.
-    group : str
-    estimator : str
-    """
-    part = estimates[estimates["estimator"] == estimator]
-    names = list(dict.fromkeys(part["category"]))
-    groups = list(dict.fromkeys(part[group]))
-    columns = 4
-    rows = -(-len(names) // columns)
-    figure, axes = _new_figure(
-        10.5,
-        0.8 + (0.7 + 0.2 * len(groups)) * rows,
-        nrows=rows,
-        ncols=columns,
-        sharex=True,
-        sharey=True,
-    )
-    flat = np.atleast_1d(axes).ravel()
-    y = np.arange(len(groups))[::-1]
-    for axis, name in zip(flat, names, strict=False):
-        values = part[part["category"] == name].set_index(group).reindex(groups)
-        axis.hlines(
-            y, 100 * values["conf_low"], 100 * values["conf_high"], color="#D55E00", linewidth=1.5
-        )
-        axis.plot(100 * values["estimate"], y, "D", color="#D55E00", markersize=4)
-        axis.set_title(_label(name, labels, 30), fontsize=8, loc="left")
-        axis.set_yticks(y, [_label(str(g), labels, 24) for g in groups], fontsize=7.5)
-        axis.tick_params(axis="x", labelsize=7.5)
-        axis.grid(axis="x", color="#e5e5e5")
-        axis.set_axisbelow(True)
-    for axis in flat[len(names) :]:
-        axis.set_visible(False)
-    figure.supxlabel(
-        "share of the setting's reported incidents, % (95% interval, corrected)", fontsize=9
-    )
-    return figure
-
-
-def plot_odds_ratios(
-    estimates: pd.DataFrame, term: str, *, labels: Mapping[str, str] | None = None, title: str = ""
-) -> Figure:
-    """Draw one term's odds ratio per category: naive, gold only and corrected in one row.
-
-    Parameters
-    ----------
-    estimates : DataFrame
-        With term, category, estimator, odds_ratio, odds_ratio_low, odds_ratio_high.
-    term : str
-    """
-    part = estimates[(estimates["term"] == term) & estimates["odds_ratio"].notna()]
-    if "missing" in part.columns:
-        part = part[part["missing"] == "complete_case"]
-    shown = [name for name in STYLES if name in set(part["estimator"])]
-    names = part[part["estimator"] == shown[-1]].sort_values("odds_ratio")["category"].tolist()
-    figure, axis = _new_figure(8.2, 1.2 + 0.44 * len(names))
-    gap = 0.72 / max(len(shown), 1)
-    for i, estimator in enumerate(shown):
-        rows = part[part["estimator"] == estimator].set_index("category").reindex(names)
-        y = np.arange(len(names)) + (len(shown) / 2 - i - 0.5) * gap
-        style = STYLES[estimator]
-        axis.hlines(
-            y, rows["odds_ratio_low"], rows["odds_ratio_high"], color=style["color"], linewidth=1.6
-        )
-        axis.plot(
-            rows["odds_ratio"],
-            y,
-            style["marker"],
-            color=style["color"],
-            markersize=5,
-            label=style["label"],
-        )
-    axis.axvline(1, color="#444444", linewidth=1)
-    axis.set_xscale("log")
-    ticks = [0.1, 0.25, 0.5, 1, 2, 4, 10]
-    low, high = axis.get_xlim()
-    axis.set_xlim(max(low, 0.05), min(high, 20))
-    inside = [t for t in ticks if axis.get_xlim()[0] <= t <= axis.get_xlim()[1]]
-    axis.set_xticks(inside, [f"{t:g}" for t in inside])
-    axis.minorticks_off()
-    axis.set_yticks(np.arange(len(names)), [_label(n, labels) for n in names], fontsize=8.5)
-    axis.set_ylim(-0.6, len(names) - 0.4)
-    axis.set_xlabel(
-        title or f"odds ratio of being coded among reported incidents: {term} (95% interval)"
-    )
-    axis.grid(axis="x", color="#e5e5e5")
-    axis.set_axisbelow(True)
-    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8.5)
     return figure

@@ -106,9 +106,8 @@ def _data(run: StudyRun) -> Section:
 
 def _reliability(run: StudyRun) -> Section:
     table, labels = run.tables["reliability"], _labels(run)
-    wanted = {"percent_agreement": "agreement", "krippendorff_alpha": "alpha", "gwet_ac1": "AC1"}
-    found = table["coefficient"].unique().tolist()
-    shown = [name for name in found if any(name.startswith(key[:6]) for key in wanted)][:4]
+    wanted = ("percent agreement", "Krippendorff's alpha, nominal", "Gwet's AC1")
+    shown = [name for name in wanted if name in set(table["coefficient"])]
     rows = []
     for category in dict.fromkeys(table["category"]):
         part = table[table["category"] == category].set_index("coefficient")
@@ -134,7 +133,7 @@ def _reliability(run: StudyRun) -> Section:
         tables=[
             ReportTable(
                 "Agreement by category (95% interval)",
-                ["category", "prevalence", *(name.replace("_", " ") for name in shown)],
+                ["category", "prevalence", *shown],
                 rows,
                 text_columns=("category",),
             )
@@ -255,7 +254,7 @@ def _shares(run: StudyRun) -> Section:
             embed_figure(
                 run.figures["prevalence"],
                 "Share of reported incidents per category by estimator with 95% intervals.",
-                "Where the grey circle lies outside the corrected interval, the model's own count misleads.",
+                "Where the open circle lies outside the corrected interval, the model's own count misleads.",
             )
         ],
         tables=[
@@ -297,7 +296,7 @@ def _by_group(run: StudyRun, group: str) -> Section:
             embed_figure(
                 run.figures[f"prevalence_by_{group}"],
                 f"Corrected share of each category by {group} with 95% intervals.",
-                "Intervals that overlap widely, as most do here, are no evidence of a difference.",
+                "Where intervals overlap widely there is no evidence of a difference between groups.",
             )
         ],
         tables=[

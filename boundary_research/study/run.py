@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from boundary_research._checks import DataError, check_columns, check_output_folder
 from boundary_research._files import write_atomically, write_table
@@ -21,6 +22,7 @@ from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.codebook.model import Codebook, load_codebook
 from boundary_research.coding.reliability import agreement_table
 from boundary_research.corpus.incidents import LoadedIncidents, load_incidents
+from boundary_research.inference.plots import plot_forest, plot_prevalence
 from boundary_research.inference.risk import risk_factors
 from boundary_research.inference.shares import prevalence
 from boundary_research.study import plots
@@ -229,23 +231,24 @@ def _estimate(run: StudyRun) -> None:
 def _draw(run: StudyRun) -> None:
     labels = {category.id: category.label for category in run.codebook}
     tables, figures = run.tables, run.figures
-    figures["prevalence"] = plots.plot_shares(tables["prevalence"], labels=labels)
+    figures["prevalence"] = plot_prevalence(tables["prevalence"], labels=labels)
     figures["classifier_metrics"] = plots.plot_metrics(tables["metrics"], labels=labels)
     figures["cooccurrence"] = plots.plot_cooccurrence(tables["cooccurrence"], labels=labels)
     for group in run.plan.prevalence["by"]:
-        figures[f"prevalence_by_{group}"] = plots.plot_group_shares(
-            tables[f"prevalence_by_{group}"], group, labels=labels
+        figures[f"prevalence_by_{group}"] = plot_prevalence(
+            tables[f"prevalence_by_{group}"], by=group, estimator="dsl", labels=labels
         )
     term = run.plan.risk_factors.get("term")
     if term:
-        found = list(dict.fromkeys(tables["risk_factors"]["term"]))
+        table = tables["risk_factors"]
+        found = list(dict.fromkeys(table["term"]))
         if term not in found:
             raise DataError(
                 f"Study {run.plan.file.name}: risk_factors.term {term!r} not found. "
                 f"Available: {', '.join(found)}."
             )
-        figures["risk_factors"] = plots.plot_odds_ratios(
-            tables["risk_factors"], term, labels=labels
+        figures["risk_factors"] = plot_forest(
+            table[table["term"] == term], labels=labels, missing="complete_case"
         )
 
 
@@ -302,6 +305,12 @@ def run_study(
     DataError
         If the plan or a table does not fit; the message says what to do.
     """
+    # One BLAS thread: small matrices gain nothing from more, and sums keep their order.
+    with threadpool_limits(limits=1):
+        return _run(path, output, progress)
+
+
+def _run(path: str | Path, output: str | Path | None, progress: bool) -> StudyRun:
     started = datetime.now(UTC)
     plan = load_plan(path, output=output)
     folder = check_output_folder(plan.output)
