@@ -8,13 +8,13 @@ from .classifier.evidence import show_evidence as show_evidence
 from .classifier.model import NarrativeClassifier as NarrativeClassifier
 from .codebook.model import Codebook as Codebook
 from .codebook.model import load_codebook as load_codebook
+from .coding.reliability import agreement_table as agreement_table
 from .corpus.bundled import load_corpus as load_corpus
 from .corpus.incidents import load_incidents as load_incidents
 from .corpus.simulate import simulate_registry as simulate_registry
 from .inference.plots import plot_forest as plot_forest
 from .inference.risk import risk_factors as risk_factors
 from .inference.shares import prevalence as prevalence
-from .coding.reliability import agreement_table as agreement_table
 from .study.run import run_study as run_study
 
 __version__: str

@@ -35,7 +35,11 @@ def test_no_category_of_the_bundled_codebook_is_written_in_code():
             and isinstance(node.body[0], ast.Expr)
         }
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and id(node) not in docstrings
+            ):
                 assert node.value not in names, f"{name}: {node.value}"
 
 
@@ -51,4 +55,6 @@ def test_no_public_module_is_named_like_a_function_of_its_own():
 def test_the_global_generator_is_never_used():
     for name in sorted(modules()):
         text = (PACKAGE / name).read_text("utf-8")
-        assert not re.search(r"np\.random\.(seed|rand|normal|choice|shuffle|permutation)\b", text), name
+        assert not re.search(
+            r"np\.random\.(seed|rand|normal|choice|shuffle|permutation)\b", text
+        ), name

@@ -63,7 +63,7 @@ def test_undefined_metrics_are_missing_not_zero():
 def test_crossfit_predicts_each_narrative_once_and_never_in_its_own_fold(small_codes):
     texts, codes = small_codes
     groups = np.arange(len(texts)) // 8
-    probabilities, predicted, fold = crossfit(
+    probabilities, predicted, _, fold = crossfit(
         NarrativeClassifier(cv=3), texts, codes, groups=groups
     )
     assert not np.isnan(probabilities).any()
@@ -82,3 +82,24 @@ def test_shapes_must_fit(scored):
     codes, probabilities, predicted = scored
     with pytest.raises(DataError, match="shape of codes"):
         evaluate(codes, probabilities[:10], predicted)
+
+
+def test_narratives_without_gold_codes_are_predicted_and_not_learned_from(small_codes):
+    texts, codes = small_codes
+    half = codes.astype(object)
+    half.iloc[::2] = None
+    # Nonsense texts without gold codes must not change what is learned.
+    odd = [text if i % 2 else "zzz " * 20 for i, text in enumerate(texts)]
+    first = crossfit(NarrativeClassifier(cv=3), texts, half, n_folds=4)
+    second = crossfit(NarrativeClassifier(cv=3), odd, half, n_folds=4)
+    assert not np.isnan(first.probabilities).any()
+    assert first.probabilities[1::2] == pytest.approx(second.probabilities[1::2])
+    assert first.probabilities[::2] != pytest.approx(second.probabilities[::2])
+
+
+def test_a_narrative_coded_in_part_is_refused(small_codes):
+    texts, codes = small_codes
+    part = codes.astype(object)
+    part.iloc[0, 0] = None
+    with pytest.raises(DataError, match="some categories only"):
+        crossfit(NarrativeClassifier(cv=3), texts, part)

@@ -479,3 +479,23 @@ def test_ordered_levels_keep_their_order_without_not_stated():
     clean = clean_variables(pd.DataFrame({"size": column}), ["size"], None)["size"]
     assert clean.cat.categories.tolist() == ["small", "middle", "big"]
     assert clean.isna().tolist() == [False, False, False, False, True]
+
+
+def test_predictions_of_another_model_beside_crossfitted_ones_are_refused():
+    ids = [f"i{n}" for n in range(40)]
+    coded = pd.DataFrame(
+        {
+            "incident_id": ids,
+            "category": "a",
+            "probability": 0.5,
+            "predicted": [n % 2 == 0 for n in range(40)],
+            "decision": "review",
+            "fold": [n % 2 if n < 20 else None for n in range(40)],
+        }
+    )
+    gold = pd.DataFrame(
+        {"incident_id": ids[:20], "category": "a", "present": True, "inclusion_probability": 0.5}
+    )
+    incidents = pd.DataFrame({"incident_id": ids, "place": ["x", "y"] * 20})
+    with pytest.raises(DataError, match="another model"):
+        risk_factors("~ place", incidents, coded, gold, clusters=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class CodedIncidents:
         """Write `coded`, `evidence` and `rejects` into a folder and return the paths."""
         folder = Path(folder)
         evidence = self.evidence.assign(weight=self.evidence["weight"].round(4))
-        tables = {"coded": self.wide(), "evidence": evidence, "rejects": self.rejects.astype(str)}
+        tables = {"coded": self.wide(), "evidence": evidence, "rejects": self.rejects.astype("str")}
         return [write_table(table, folder / name, format=format) for name, table in tables.items()]
 
 
@@ -97,8 +98,7 @@ def code(
     model = classifier if classifier is not None else default_classifier()
     ids, texts = table["incident_id"].tolist(), table["narrative"].tolist()
     categories = [str(name) for name in model.classes_]
-    k = len(categories)
-    probabilities = np.zeros((len(texts), k))
+    probabilities = np.zeros((len(texts), len(categories)))
     found: list[tuple[str, str, int, int, float]] = []
     with tqdm(total=len(texts), unit=" narratives", disable=not progress) as bar:
         for low in range(0, len(texts), chunk_size):
@@ -106,19 +106,44 @@ def code(
             chunk = model.predict_proba(part)
             probabilities[low : low + len(part)] = chunk
             if evidence:
-                # A clause is shown for what is coded, and for what a person is asked to look at.
-                wanted = (chunk >= model.thresholds_) | (model.decide(chunk) == "present")
-                for i, text in enumerate(part):
-                    spans = find_evidence(model, text, np.flatnonzero(wanted[i]).tolist())
-                    found += [(ids[low + i], categories[c], s, e, w) for c, s, e, w in spans]
+                found += locate_evidence(model, part, ids[low:], chunk >= model.thresholds_)
             bar.update(len(part))
-    coded = pd.DataFrame(
+    coded = tabulate(
+        ids,
+        categories,
+        probabilities,
+        probabilities >= model.thresholds_,
+        model.decide(probabilities),
+    )
+    return CodedIncidents(coded, pd.DataFrame(found, columns=EVIDENCE_COLUMNS), rejects, categories)
+
+
+def locate_evidence(
+    model: NarrativeClassifier, texts: Sequence[str], ids: Sequence[str], wanted: np.ndarray
+) -> list[tuple[str, str, int, int, float]]:
+    """Return rows of the evidence table for the categories wanted, bool array of shape (n, k)."""
+    return [
+        (ids[i], str(model.classes_[c]), start, end, weight)
+        for i, text in enumerate(texts)
+        for c, start, end, weight in find_evidence(model, text, np.flatnonzero(wanted[i]).tolist())
+    ]
+
+
+def tabulate(
+    ids: Sequence[str],
+    categories: Sequence[str],
+    probabilities: np.ndarray,
+    predicted: np.ndarray,
+    decisions: np.ndarray,
+) -> pd.DataFrame:
+    """Return the coded table, one row an incident and category, from arrays of shape (n, k)."""
+    table = pd.DataFrame(
         {
-            "incident_id": np.repeat(np.array(ids, dtype=object), k),
+            "incident_id": np.repeat(np.array(ids, dtype=object), len(categories)),
             "category": np.tile(np.array(categories, dtype=object), len(ids)),
             "probability": probabilities.ravel(),
-            "predicted": (probabilities >= model.thresholds_).ravel(),
-            "decision": model.decide(probabilities).ravel(),
+            "predicted": predicted.ravel(),
+            "decision": decisions.ravel(),
         }
-    ).astype({"incident_id": "str", "category": "str", "decision": "str"})
-    return CodedIncidents(coded, pd.DataFrame(found, columns=EVIDENCE_COLUMNS), rejects, categories)
+    )
+    return table.astype({"incident_id": "str", "category": "str", "decision": "str"})

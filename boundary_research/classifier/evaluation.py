@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,25 @@ _COUNTED = ("precision", "recall", "f1")
 _RANKED = ("average_precision", "auc", "brier")
 
 
+class Crossfit(NamedTuple):
+    """Predictions of n narratives in k categories, each by a model that has not seen it.
+
+    Attributes
+    ----------
+    probabilities : float array, shape (n, k)
+    predicted : bool array, shape (n, k)
+    decisions : array of str, shape (n, k)
+        present, absent or review.
+    fold : int array, shape (n,)
+        The fold in which each narrative was predicted.
+    """
+
+    probabilities: np.ndarray
+    predicted: np.ndarray
+    decisions: np.ndarray
+    fold: np.ndarray
+
+
 def crossfit(
     classifier: NarrativeClassifier,
     texts: Sequence[str],
@@ -35,18 +54,21 @@ def crossfit(
     groups: Sequence[Any] | None = None,
     n_folds: int = 5,
     random_state: int = 0,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> Crossfit:
     """Predict every narrative with a model that has not seen it (nor its group).
 
-    Thresholds and calibration are chosen inside each training part again, so that they have not
-    seen the narrative either.
+    All narratives are dealt to folds, those without gold codes too. A fold is predicted by a model
+    trained on the gold codes of the other folds, so that within a fold gold and other narratives
+    have the same model: the error measured on the one is that of the other, as a correction
+    needs. Thresholds and calibration are chosen inside each training part again.
 
     Parameters
     ----------
     classifier : NarrativeClassifier
         Cloned, not changed.
     texts : sequence of str, length n
-    codes : DataFrame of bools, shape (n, k)
+    codes : DataFrame, shape (n, k)
+        Bools; a row that is missing throughout has no gold codes and is only predicted.
     groups : sequence, length n, optional
         Authors or agencies that must stay on one side.
     n_folds : int
@@ -54,35 +76,41 @@ def crossfit(
 
     Returns
     -------
-    probabilities : float array, shape (n, k)
-    predicted : bool array, shape (n, k)
-    fold : int array, shape (n,)
-        The fold in which each narrative was predicted.
+    Crossfit
 
     Raises
     ------
     DataError
-        If there are fewer than two groups (or narratives) to split.
+        If there are fewer than two groups (or narratives) to split, or a row is missing in part.
     """
-    labels = codes.to_numpy().astype(bool)
+    gaps = codes.isna().to_numpy()
+    known = ~gaps.any(axis=1)
+    if (gaps.any(axis=1) & ~gaps.all(axis=1)).any():
+        raise DataError(
+            "codes: a narrative has gold codes for some categories only. Code the rest."
+        )
+    labels = codes.where(~codes.isna(), False).to_numpy().astype(bool)
     array = np.array(list(texts), dtype=object)
     owners = None if groups is None else [str(group) for group in groups]
     probabilities = np.full(labels.shape, np.nan)
     predicted = np.zeros(labels.shape, dtype=bool)
+    decisions = np.full(labels.shape, "review", dtype=object)
     fold = np.full(len(array), -1)
-    for number, (train, test) in enumerate(split_folds(labels, owners, n_folds, random_state)):
+    for number, (outside, test) in enumerate(split_folds(labels, owners, n_folds, random_state)):
+        train = outside[known[outside]]
         model = clone(classifier).fit(
             array[train].tolist(),
-            codes.iloc[train],
+            pd.DataFrame(labels[train], columns=codes.columns),
             groups=None if owners is None else [owners[i] for i in train],
         )
         probabilities[test] = model.predict_proba(array[test].tolist())
         predicted[test] = probabilities[test] >= model.thresholds_
+        decisions[test] = model.decide(probabilities[test])
         fold[test] = number
     if np.isnan(probabilities).any():
         units = len(set(owners)) if owners is not None else len(array)
         raise DataError(f"cross-fitting needs at least 2 groups or narratives, found {units}.")
-    return probabilities, predicted, fold
+    return Crossfit(probabilities, predicted, decisions, fold)
 
 
 def evaluate(

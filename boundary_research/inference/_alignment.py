@@ -269,6 +269,12 @@ def _out_of_fold(coded: pd.DataFrame, codes: Codes, trained_on_gold: bool | None
                     f"table coded: fold is missing for {int(missing.sum())} gold incidents. "
                     f"{advice}"
                 )
+            if fold.isna().any():
+                raise DataError(
+                    f"table coded: fold is missing for {int(fold.isna().sum())} incidents without "
+                    f"gold codes, so their predictions come from another model than those of the "
+                    f"gold incidents, and its errors were not measured. {advice}"
+                )
             if fold.loc[drawn].nunique() < 2:
                 raise DataError(f"table coded: the gold incidents lie in one fold. {advice}")
         return fold.to_numpy(dtype=object)

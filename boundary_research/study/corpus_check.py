@@ -109,7 +109,7 @@ def _intent(corpus: Corpus) -> Iterator[Check]:
 
 
 def read_author_intent() -> pd.DataFrame:
-    """Return what each author was asked to write: kind, intended and flipped categories, mechanism."""
+    """Return what each author was asked to write: kind, categories, flip, mechanism."""
     return pd.read_csv(data_folder() / "corpus" / "author_intent.csv", dtype=str)
 
 

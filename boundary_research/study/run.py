@@ -15,9 +15,15 @@ from threadpoolctl import threadpool_limits
 from boundary_research._checks import DataError, check_columns, check_output_folder
 from boundary_research._files import write_atomically, write_table
 from boundary_research._tables import check_table, pivot_categories
-from boundary_research.classifier.decisions import CodedIncidents, code
+from boundary_research.classifier.decisions import (
+    CodedIncidents,
+    code,
+    locate_evidence,
+    tabulate,
+)
 from boundary_research.classifier.default_model import default_classifier
 from boundary_research.classifier.evaluation import crossfit, evaluate
+from boundary_research.classifier.evidence import EVIDENCE_COLUMNS
 from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.codebook.model import Codebook, load_codebook
 from boundary_research.coding.reliability import agreement_table
@@ -139,65 +145,47 @@ def _reliability(plan: StudyPlan, gold: pd.DataFrame) -> pd.DataFrame | None:
 def _classify(
     plan: StudyPlan, incidents: pd.DataFrame, gold: pd.DataFrame, codebook: Codebook, progress: bool
 ) -> tuple[CodedIncidents, NarrativeClassifier, pd.DataFrame]:
-    """Return coded incidents (gold rows from models that have not seen them), model, metrics."""
-    ids = pd.Index(gold["incident_id"].unique())
-    codes = pivot_categories(gold, "present", ids=ids, categories=codebook.category_ids).astype(
-        bool
-    )
-    drawn = incidents.set_index("incident_id").loc[ids]
-    texts = drawn["narrative"].tolist()
+    """Return coded incidents, the model, and its errors on the gold incidents."""
+    ids = pd.Index(incidents["incident_id"])
+    texts = incidents["narrative"].tolist()
+    drawn = ids.isin(gold["incident_id"])
     column = plan.classifier.get("groups")
     if column:
         check_columns(incidents.columns, [column], source="classifier.groups in study.yaml")
-    groups = drawn[column].tolist() if column else None
+    groups = incidents[column].tolist() if column else None
+    codes = pivot_categories(gold, "present", ids=ids, categories=codebook.category_ids)
+    known = codes[drawn].astype(bool)
     trained_on = plan.classifier["train_on"]
     if trained_on == "gold":
         model = NarrativeClassifier(random_state=plan.seed)
-        _say(progress, f"  cross-fitting the classifier on {len(texts)} gold narratives …")
-        probabilities, predicted, fold = crossfit(
-            model,
-            texts,
-            codes,
-            groups=groups,
-            n_folds=plan.classifier["folds"],
-            random_state=plan.seed,
-        )
-        model.fit(texts, codes, groups=groups)
+        _say(progress, f"  cross-fitting the classifier on {drawn.sum()} gold narratives …")
+        folds = plan.classifier["folds"]
+        fitted = crossfit(model, texts, codes, groups=groups, n_folds=folds, random_state=plan.seed)
+        owners = [groups[i] for i in np.flatnonzero(drawn)] if groups else None
+        model.fit([texts[i] for i in np.flatnonzero(drawn)], known, groups=owners)
+        coded = tabulate(ids, codebook.category_ids, *fitted[:3])
+        coded["fold"] = np.repeat(fitted.fold, len(codebook))
+        found = locate_evidence(model, texts, ids, fitted.predicted)
+        evidence = pd.DataFrame(found, columns=EVIDENCE_COLUMNS)
+        coding = CodedIncidents(coded, evidence, pd.DataFrame(), codebook.category_ids)
     else:
         bundled = trained_on == "bundled"
         model = default_classifier() if bundled else NarrativeClassifier.load(trained_on)
-        names = [str(name) for name in model.classes_]
-        check_columns(names, codebook.category_ids, source="Model of study.yaml")
-        order = [names.index(name) for name in codebook.category_ids]
-        probabilities = model.predict_proba(texts)[:, order]
-        predicted = probabilities >= model.thresholds_[order]
-        fold = None
-    metrics = evaluate(codes, probabilities, predicted, groups=groups, random_state=plan.seed)
-    _say(progress, f"  coding {len(incidents)} incidents …")
-    coding = code(incidents, model, progress=progress)
-    if fold is not None:
-        _put_out_of_fold(coding, model, ids, probabilities, predicted, fold)
+        check_columns(model.classes_, codebook.category_ids, source="Model of study.yaml")
+        _say(progress, f"  coding {len(incidents)} incidents …")
+        coding = code(incidents, model, progress=progress)
+    probabilities, predicted = (
+        pivot_categories(coding.coded, value, ids=ids, categories=codebook.category_ids)[drawn]
+        for value in ("probability", "predicted")
+    )
+    metrics = evaluate(
+        known,
+        probabilities.to_numpy(dtype=float),
+        predicted.to_numpy(dtype=bool),
+        groups=[groups[i] for i in np.flatnonzero(drawn)] if groups else None,
+        random_state=plan.seed,
+    )
     return coding, model, metrics
-
-
-def _put_out_of_fold(
-    coding: CodedIncidents,
-    model: NarrativeClassifier,
-    ids: pd.Index,
-    probabilities: np.ndarray,
-    predicted: np.ndarray,
-    fold: np.ndarray,
-) -> None:
-    """Replace the gold rows of the coded table by predictions of models that have not seen them."""
-    coded = coding.coded
-    k = len(coding.categories)
-    position = pd.Series(np.arange(len(coded) // k), index=coded["incident_id"].iloc[::k])
-    rows = (position.loc[ids].to_numpy()[:, None] * k + np.arange(k)).ravel()
-    coded["fold"] = np.nan
-    coded.iloc[rows, coded.columns.get_loc("probability")] = probabilities.ravel()
-    coded.iloc[rows, coded.columns.get_loc("predicted")] = predicted.ravel()
-    coded.iloc[rows, coded.columns.get_loc("decision")] = model.decide(probabilities).ravel()
-    coded.iloc[rows, coded.columns.get_loc("fold")] = np.repeat(fold, k).astype(float)
 
 
 def _estimate(run: StudyRun) -> None:
@@ -236,7 +224,7 @@ def _draw(run: StudyRun) -> None:
     figures["cooccurrence"] = plots.plot_cooccurrence(tables["cooccurrence"], labels=labels)
     for group in run.plan.prevalence["by"]:
         figures[f"prevalence_by_{group}"] = plot_prevalence(
-            tables[f"prevalence_by_{group}"], by=group, estimator="dsl", labels=labels
+            tables[f"prevalence_by_{group}"], by=group, estimator="ppi", labels=labels
         )
     term = run.plan.risk_factors.get("term")
     if term:
