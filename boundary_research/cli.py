@@ -125,6 +125,77 @@ def corpus_check() -> None:
         raise DataError("some checks of the corpus do not hold; see the rows marked NO.")
 
 
+@app.command("new-coding")
+def new_coding(
+    file: Annotated[Path, typer.Argument(help="Table of incidents.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Store to make (.sqlite).")],
+    coders: Annotated[str, typer.Option(help="Ids of the coders, separated by commas.")],
+    n: Annotated[int, typer.Option("-n", help="How many narratives to draw for coding.")],
+    adjudicator: Annotated[str, typer.Option(help="Id of the adjudicator.")] = "adjudicator",
+    strata: Annotated[str | None, typer.Option(help="Column to stratify the draw by.")] = None,
+    id_column: Annotated[str, typer.Option(help="Column with the unique id.")] = "incident_id",
+    text_column: Annotated[str, typer.Option(help="Column with the narrative.")] = "narrative",
+    codebook: Annotated[Path | None, typer.Option(help="A codebook of your own.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draw and of the order.")] = 0,
+) -> None:
+    """Draw a sample and make a store for blind coding; prints one link a person."""
+    from boundary_research._files import write_table
+    from boundary_research.codebook.model import load_codebook
+    from boundary_research.coding.sampling import draw_simple, draw_stratified
+    from boundary_research.coding.store import create_study_store
+    from boundary_research.corpus.incidents import load_incidents
+
+    incidents = load_incidents(file, id_column=id_column, text_column=text_column).incidents
+    if strata is None:
+        sample = draw_simple(incidents, n, random_state=seed)
+    else:
+        sample = draw_stratified(incidents, n, strata=strata, random_state=seed)
+    check_output_folder(output.parent)
+    names = [name.strip() for name in coders.split(",") if name.strip()]
+    links = create_study_store(
+        output,
+        incidents,
+        sample,
+        load_codebook(codebook),
+        names,
+        adjudicators=[adjudicator],
+        random_state=seed,
+    )
+    write_table(sample, output.with_suffix(".sample"))
+    typer.echo(f"Store {output}; pass each link to its owner only:")
+    for name, link in links.items():
+        typer.echo(f"  {name}: {link}")
+    typer.echo(f"Then run: boundary-research page {output}")
+
+
+@app.command()
+def page(
+    store: Annotated[Path, typer.Argument(help="Store made by new-coding.")],
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Port; 0 for any free one.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file for HTTPS.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file for HTTPS.")] = None,
+) -> None:
+    """Serve the coding page of a store until it is interrupted."""
+    from boundary_research.coding.page import DEFAULT_PORT, serve_page
+
+    chosen = DEFAULT_PORT if port is None else port
+    serve_page(store, host=host, port=chosen, certificate=certificate, key=key, announce=typer.echo)
+
+
+@app.command()
+def reliability(
+    codings: Annotated[Path, typer.Argument(help="Table of codings, or a store.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+) -> None:
+    """Measure the coders' agreement: tables with intervals, where they differ, a figure."""
+    from boundary_research.study.agreement import write_agreement
+
+    for path in write_agreement(codings, output, random_state=seed):
+        typer.echo(path)
+
+
 @codebook_app.command("check")
 def codebook_check(file: Annotated[Path, typer.Argument(help="A codebook in YAML.")]) -> None:
     """Check a codebook of your own; errors name the key and the line."""

@@ -125,3 +125,35 @@ def test_import_is_light():
     seconds, heavy = done.stdout.splitlines()
     assert heavy == "set()"
     assert float(seconds) < 0.3
+
+
+def test_agreement_of_a_codings_table_is_written(tmp_path, capsys):
+    rows = [
+        (f"i{n}", coder, category, int((n + (coder == "b") * (n % 7 == 0)) % 3 == 0))
+        for n in range(40)
+        for coder in "ab"
+        for category in ("late", "absent")
+    ]
+    table = pd.DataFrame(rows, columns=["incident_id", "coder_id", "category", "present"])
+    table.to_csv(tmp_path / "codings.csv", index=False)
+    assert main(["reliability", str(tmp_path / "codings.csv"), "-o", str(tmp_path / "out")]) == 0
+    agreement = pd.read_csv(tmp_path / "out" / "agreement.csv")
+    assert {"late", "absent", "(overall)"} <= set(agreement["category"])
+    assert (tmp_path / "out" / "agreement.png").stat().st_size > 5000
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    capsys.readouterr()
+    assert main(["reliability", str(tmp_path / "bad.csv"), "-o", str(tmp_path / "out")]) == 2
+    assert "'incident_id'" in one_line(capsys)
+
+
+def test_store_for_coding_is_made_with_a_link_for_each_person(reports, tmp_path, capsys):
+    store = tmp_path / "study.sqlite"
+    arguments = ["new-coding", str(reports), "-o", str(store), "--coders", "ana,ben", "-n", "2"]
+    assert main(arguments) == 0
+    told = capsys.readouterr().out
+    assert told.count("#key=") == 3
+    sample = pd.read_csv(tmp_path / "study.sample.csv", dtype=str)
+    assert sample["incident_id"].tolist() == ["1", "3"]
+    assert main(["reliability", str(store), "-o", str(tmp_path / "out")]) == 2
+    assert "no submitted narrative yet" in capsys.readouterr().err
+    assert main(arguments) == 2

@@ -38,6 +38,7 @@ def check_corpus(corpus: Corpus | None = None, codebook: Codebook | None = None)
         _sizes(corpus),
         _categories(corpus, codebook),
         _intent(corpus),
+        _adjudication(),
         _attributes(corpus),
         _identifiers(corpus),
         _splits(corpus),
@@ -106,6 +107,23 @@ def _intent(corpus: Corpus) -> Iterator[Check]:
     )
     share = flipped / len(both)
     yield "pairs whose gold codes flip as written", f"{share:.3f}", "at least .80", share >= 0.8
+
+
+def _adjudication() -> Iterator[Check]:
+    """Compare the adjudicator with a second session that decided the same cells."""
+    folder = data_folder() / "corpus"
+    first, second = (
+        pd.read_csv(folder / f"{name}.csv", dtype=str).dropna(subset=["category"])
+        for name in ("adjudication", "repeat_adjudication")
+    )
+    both = first.merge(second, on=["incident_id", "category"])
+    same = float((both["decision_x"] == both["decision_y"]).mean())
+    yield (
+        "adjudicator and a repeat session agree on presence",
+        f"{same:.3f}",
+        "at least .90",
+        same >= 0.9,
+    )
 
 
 def read_author_intent() -> pd.DataFrame:

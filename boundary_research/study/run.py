@@ -219,7 +219,9 @@ def _estimate(run: StudyRun) -> None:
 def _draw(run: StudyRun) -> None:
     labels = {category.id: category.label for category in run.codebook}
     tables, figures = run.tables, run.figures
-    figures["prevalence"] = plot_prevalence(tables["prevalence"], labels=labels)
+    figures["prevalence"] = plot_prevalence(
+        tables["prevalence"].query("estimator != 'dsl'"), labels=labels
+    )
     figures["classifier_metrics"] = plots.plot_metrics(tables["metrics"], labels=labels)
     figures["cooccurrence"] = plots.plot_cooccurrence(tables["cooccurrence"], labels=labels)
     for group in run.plan.prevalence["by"]:
@@ -236,7 +238,9 @@ def _draw(run: StudyRun) -> None:
                 f"Available: {', '.join(found)}."
             )
         figures["risk_factors"] = plot_forest(
-            table[table["term"] == term], labels=labels, missing="complete_case"
+            table[(table["term"] == term) & (table["estimator"] != "dsl")],
+            labels=labels,
+            missing="complete_case",
         )
 
 

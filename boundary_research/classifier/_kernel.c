@@ -1,0 +1,867 @@
+/* The fused coding path: from UTF-8 text to linear scores in one pass, without the GIL.
+
+   Tokens, n-grams and lower case are those of text.py. What counts as a letter, a blank or a
+   lower-case form comes in tables that the wrapper takes from Python itself, so no locale and no
+   Unicode version of the C library plays a part. Look-ups are exact: a key is either the n-gram's
+   own bytes or a hash whose hit is compared byte by byte. */
+
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if !defined(__GNUC__)
+#error "the kernel needs GCC or Clang; without it the scikit-learn path is used"
+#endif
+#if defined(__SSE2__) && !defined(KERNEL_SCALAR)
+#include <emmintrin.h>
+#define USE_SSE2 1
+#endif
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && !defined(KERNEL_SCALAR)
+#define WIDEST __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define WIDEST
+#endif
+#define INLINE static inline __attribute__((always_inline))
+
+enum { IS_WORD = 1, IS_SPACE = 2, IS_CASED = 4, IS_IGNORABLE = 8 };
+enum { SLACK = 64, MOST_LOGS = 256, PACKED = 7, SHORT_WORD = 15 };
+/* With at most LONGEST_NGRAM sizes of n-gram, a count in 32 bits cannot overflow. */
+#define LONGEST_TEXT (1ll << 28)
+enum { LONGEST_NGRAM = 12 };
+#define N_CODE_POINTS 0x110000u
+#define NONE 0xFFFFFFFFu
+#define CAPITAL_SIGMA 0x3A3u
+#define FINAL_SIGMA 0x3C2u
+#define LONG_KEY (0xFFull << 56)
+
+typedef struct { uint64_t low, high; uint32_t node, feature; } WordSlot;
+typedef struct { uint64_t key; uint32_t node, feature; } EdgeSlot;
+typedef struct { uint64_t key; uint32_t entry, feature; } GramSlot;
+
+enum { FLAGS, LOWER, EXPANSIONS, WORD_POOL, WORD_ENDS, WORD_FEATURES, EDGE_KEYS, EDGE_NODES,
+       EDGE_FEATURES, GRAM_POOL, GRAM_ENDS, GRAM_FEATURES, ROWS, N_BUFFERS };
+
+typedef struct {
+    Py_buffer buffers[N_BUFFERS];
+    const uint8_t *flags;       /* by code point */
+    const int32_t *lower;       /* by code point: the lower-case form, or -1 - place in expansions */
+    const uint32_t *expansions; /* length, then that many code points */
+    const uint8_t *word_pool, *gram_pool;
+    const int64_t *word_ends, *gram_ends;
+    const double *rows; /* (n_features + 1, stride): weight * idf by category, then idf squared */
+    WordSlot *words;
+    EdgeSlot *edges;
+    GramSlot *grams;
+    int word_shift, edge_shift, gram_shift;
+    uint32_t first_gram; /* features before it are of words */
+    uint32_t n_features; /* the row after the last is zero: where what is not a feature goes */
+    int n_categories, stride, longest_run, shortest_gram, longest_gram, bytes_growth, points_growth;
+    double gram_weight;
+    double logs[MOST_LOGS];
+} Model;
+
+typedef struct { uint32_t feature, start; } Occurrence;
+
+typedef struct {
+    uint8_t *low; /* the narrative in lower case, blanks as ' ', after one leading ' ' */
+    uint64_t *word_bits, *solid_bits, *wide_bits;
+    uint32_t *marks; /* starts and ends of runs, alternating */
+    size_t room;     /* bytes of narrative that the five above have room for */
+    uint32_t *points, *places; /* code points of a chunk; byte offsets of its lower-case ones */
+    uint32_t *sources;         /* byte offset in the narrative of each code point */
+    uint8_t *lowered;
+    size_t chunk_room;
+    uint32_t *counts, *touched[2];
+    size_t n_touched[2];
+    double *values, *sums;
+    uint32_t *path_nodes, *path_starts; /* runs of words that end at the last word */
+    Occurrence *occurrences;
+    size_t n_occurrences, occurrence_room;
+    int failed; /* out of memory */
+} Scratch;
+
+/* ---- keys and look-ups ---- */
+
+INLINE uint64_t load8(const uint8_t *p) {
+    uint64_t x;
+    memcpy(&x, p, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    x = __builtin_bswap64(x);
+#endif
+    return x;
+}
+
+INLINE uint64_t keep_bytes(uint64_t x, unsigned n) { /* the first n of 8, n from 0 to 8 */
+    return n >= 8 ? x : x & ((1ull << (8 * n)) - 1);
+}
+
+INLINE uint64_t scatter(uint64_t x) {
+    x ^= x >> 32;
+    x *= 0x9E3779B97F4A7C15ull;
+    return x;
+}
+
+static uint64_t hash_bytes(const uint8_t *p, size_t n) {
+    uint64_t h = 0x243F6A8885A308D3ull ^ n;
+    for (; n >= 8; p += 8, n -= 8) h = scatter(h ^ load8(p)) + 0x13198A2E03707344ull;
+    uint64_t rest = 0;
+    for (size_t i = 0; i < n; i++) rest |= (uint64_t)p[i] << (8 * i);
+    h = scatter(h ^ rest);
+    return h ^ (h >> 29);
+}
+
+/* All keys read up to 16 bytes from p, whatever n. */
+INLINE void word_key(const uint8_t *p, size_t n, uint64_t *low, uint64_t *high) {
+    if (__builtin_expect(n <= SHORT_WORD, 1)) {
+        *low = keep_bytes(load8(p), (unsigned)n);
+        *high = (n > 8 ? keep_bytes(load8(p + 8), (unsigned)n - 8) : 0) | (uint64_t)n << 56;
+    } else {
+        *low = hash_bytes(p, n);
+        *high = LONG_KEY | n;
+    }
+}
+
+INLINE size_t word_home(const Model *m, uint64_t low, uint64_t high) {
+    return (size_t)(scatter(low * 0xD6E8FEB86659FD93ull ^ high) >> m->word_shift);
+}
+
+INLINE uint64_t gram_key(const uint8_t *p, size_t n) {
+    if (n <= PACKED) return keep_bytes(load8(p), (unsigned)n) | (uint64_t)n << 56;
+    return LONG_KEY | hash_bytes(p, n) >> 8;
+}
+
+static int same_bytes(const uint8_t *pool, const int64_t *ends, uint32_t i, const uint8_t *p,
+                      size_t n) {
+    int64_t start = i ? ends[i - 1] : 0;
+    return (size_t)(ends[i] - start) == n && memcmp(pool + start, p, n) == 0;
+}
+
+INLINE const WordSlot *find_word(const Model *m, const uint8_t *p, size_t n) {
+    uint64_t low, high;
+    word_key(p, n, &low, &high);
+    size_t mask = ((size_t)1 << (64 - m->word_shift)) - 1, i = word_home(m, low, high);
+    for (;; i = (i + 1) & mask) {
+        const WordSlot *slot = m->words + i;
+        if (slot->node == NONE) return slot;
+        if (slot->low == low && slot->high == high &&
+            (n <= SHORT_WORD || same_bytes(m->word_pool, m->word_ends, slot->node, p, n)))
+            return slot;
+    }
+}
+
+/* An empty slot holds node NONE and the zero row, which is what a miss returns. */
+INLINE const EdgeSlot *find_edge(const Model *m, uint32_t node, uint32_t word) {
+    uint64_t key = (uint64_t)node << 32 | word;
+    size_t mask = ((size_t)1 << (64 - m->edge_shift)) - 1;
+    size_t i = (size_t)(scatter(key) >> m->edge_shift);
+    while (m->edges[i].key != key && m->edges[i].node != NONE) i = (i + 1) & mask;
+    return m->edges + i;
+}
+
+INLINE uint32_t find_gram(const Model *m, const uint8_t *p, size_t n) {
+    uint64_t key = gram_key(p, n);
+    size_t mask = ((size_t)1 << (64 - m->gram_shift)) - 1;
+    size_t i = (size_t)(scatter(key) >> m->gram_shift);
+    for (;; i = (i + 1) & mask) {
+        const GramSlot *slot = m->grams + i;
+        if (slot->entry == NONE) return slot->feature;
+        if (slot->key == key &&
+            (n <= PACKED || same_bytes(m->gram_pool, m->gram_ends, slot->entry, p, n)))
+            return slot->feature;
+    }
+}
+
+/* ---- room ---- */
+
+static int grow(void *pointer, size_t bytes) {
+    void *larger = realloc(*(void **)pointer, bytes);
+    if (!larger) return -1;
+    *(void **)pointer = larger;
+    return 0;
+}
+
+static int make_room(Scratch *s, size_t n) {
+    if (s->low && n <= s->room) return 0;
+    size_t room = n + n / 2 + 256, blocks = room / 64 + 2;
+    if (grow(&s->low, blocks * 64 + 2 * SLACK) || grow(&s->word_bits, blocks * 8) ||
+        grow(&s->solid_bits, blocks * 8) || grow(&s->wide_bits, blocks * 8) ||
+        grow(&s->marks, (room + 70) * sizeof(uint32_t)))
+        return -1;
+    s->room = room;
+    return 0;
+}
+
+static int make_chunk_room(Scratch *s, const Model *m, size_t n) {
+    if (s->points && n <= s->chunk_room) return 0;
+    size_t room = n + n / 2 + 64;
+    if (grow(&s->points, room * sizeof(uint32_t)) || grow(&s->sources, room * sizeof(uint32_t)) ||
+        grow(&s->places, (room * (size_t)m->points_growth + 4) * sizeof(uint32_t)) ||
+        grow(&s->lowered, room * (size_t)m->bytes_growth + 2 + SLACK))
+        return -1;
+    s->chunk_room = room;
+    return 0;
+}
+
+static void free_scratch(Scratch *s) {
+    free(s->low); free(s->word_bits); free(s->solid_bits); free(s->wide_bits); free(s->marks);
+    free(s->points); free(s->sources); free(s->places); free(s->lowered); free(s->counts);
+    free(s->touched[0]); free(s->touched[1]); free(s->values); free(s->sums);
+    free(s->path_nodes); free(s->path_starts); free(s->occurrences);
+}
+
+static int make_scratch(Scratch *s, const Model *m) {
+    memset(s, 0, sizeof *s);
+    size_t n = (size_t)m->n_features + 1, runs = (size_t)m->longest_run + 1;
+    s->counts = calloc(n, sizeof(uint32_t));
+    /* One more: counting writes the next place before it knows whether the feature is new. */
+    s->touched[0] = malloc((n + 1) * sizeof(uint32_t));
+    s->touched[1] = malloc((n + 1) * sizeof(uint32_t));
+    s->values = malloc(n * sizeof(double));
+    s->sums = malloc((size_t)m->stride * sizeof(double));
+    s->path_nodes = malloc(runs * sizeof(uint32_t));
+    s->path_starts = malloc(runs * sizeof(uint32_t));
+    return !s->counts || !s->touched[0] || !s->touched[1] || !s->values || !s->sums ||
+           !s->path_nodes || !s->path_starts;
+}
+
+/* ---- counting ---- */
+
+static void remember(Scratch *s, uint32_t feature, uint32_t start) {
+    if (s->n_occurrences == s->occurrence_room) {
+        size_t room = 2 * s->occurrence_room + 1024;
+        if (grow(&s->occurrences, room * sizeof(Occurrence))) {
+            s->failed = 1;
+            return;
+        }
+        s->occurrence_room = room;
+    }
+    s->occurrences[s->n_occurrences++] = (Occurrence){feature, start};
+}
+
+INLINE void count(Scratch *s, int block, uint32_t feature, uint32_t start, int located) {
+    s->touched[block][s->n_touched[block]] = feature;
+    s->n_touched[block] += s->counts[feature]++ == 0;
+    if (located) remember(s, feature, start);
+}
+
+INLINE void count_word(const Model *m, Scratch *s, const uint8_t *p, size_t n, uint32_t start,
+                       int located) {
+    const WordSlot *word = find_word(m, p, n);
+    count(s, 0, word->feature, start, located);
+    for (int d = m->longest_run - 2; d >= 0; d--) {
+        const EdgeSlot *edge = find_edge(m, s->path_nodes[d], word->node);
+        count(s, 0, edge->feature, s->path_starts[d], located);
+        s->path_nodes[d + 1] = edge->node;
+        s->path_starts[d + 1] = s->path_starts[d];
+    }
+    s->path_nodes[0] = word->node;
+    s->path_starts[0] = start;
+}
+
+/* ---- ASCII ---- */
+
+/* One block of 64 bytes: lower case with blanks as ' ', and a bit a byte for each class. */
+INLINE void scan_block(const uint8_t *from, uint8_t *to, uint64_t *word, uint64_t *solid,
+                       uint64_t *wide) {
+    *word = *solid = *wide = 0;
+#ifdef USE_SSE2
+#define ABOVE(x, c) _mm_cmpgt_epi8(x, _mm_set1_epi8(c))
+#define BELOW(x, c) _mm_cmplt_epi8(x, _mm_set1_epi8(c))
+#define EQUAL(x, c) _mm_cmpeq_epi8(x, _mm_set1_epi8(c))
+    for (int i = 0; i < 4; i++) {
+        __m128i c = _mm_loadu_si128((const __m128i *)(from + 16 * i));
+        __m128i capital = _mm_and_si128(ABOVE(c, 'A' - 1), BELOW(c, 'Z' + 1));
+        __m128i low = _mm_or_si128(c, _mm_and_si128(capital, _mm_set1_epi8(0x20)));
+        __m128i letter = _mm_and_si128(ABOVE(low, 'a' - 1), BELOW(low, 'z' + 1));
+        __m128i digit = _mm_and_si128(ABOVE(c, '0' - 1), BELOW(c, '9' + 1));
+        __m128i blank = _mm_or_si128(
+            EQUAL(c, ' '), _mm_or_si128(_mm_and_si128(ABOVE(c, 8), BELOW(c, 14)),
+                                        _mm_and_si128(ABOVE(c, 27), BELOW(c, 32))));
+        low = _mm_or_si128(_mm_andnot_si128(blank, low),
+                           _mm_and_si128(blank, _mm_set1_epi8(' ')));
+        _mm_storeu_si128((__m128i *)(to + 16 * i), low);
+        __m128i of_word = _mm_or_si128(letter, _mm_or_si128(digit, EQUAL(c, '_')));
+        *word |= (uint64_t)(uint16_t)_mm_movemask_epi8(of_word) << (16 * i);
+        *solid |= (uint64_t)(uint16_t)~_mm_movemask_epi8(blank) << (16 * i);
+        *wide |= (uint64_t)(uint16_t)_mm_movemask_epi8(c) << (16 * i);
+    }
+#else
+    for (int i = 0; i < 64; i++) {
+        uint8_t c = from[i];
+        int capital = c >= 'A' && c <= 'Z';
+        int blank = c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31);
+        uint8_t low = blank ? ' ' : (uint8_t)(capital ? c + 32 : c);
+        int of_word = (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || c == '_';
+        to[i] = low;
+        *word |= (uint64_t)of_word << i;
+        *solid |= (uint64_t)!blank << i;
+        *wide |= (uint64_t)(c >> 7) << i;
+    }
+#endif
+}
+
+/* Returns whether a byte is not ASCII. */
+static int scan(Scratch *s, const uint8_t *text, size_t n) {
+    uint64_t any = 0;
+    uint8_t last[64];
+    s->low[0] = ' ';
+    for (size_t b = 0; b <= n / 64; b++) {
+        const uint8_t *from = text + 64 * b;
+        if (64 * b + 64 > n) {
+            memset(last, ' ', 64);
+            memcpy(last, from, n - 64 * b);
+            from = last;
+        }
+        scan_block(from, s->low + 1 + 64 * b, s->word_bits + b, s->solid_bits + b,
+                   s->wide_bits + b);
+        any |= s->wide_bits[b];
+    }
+    memset(s->low + 1 + 64 * (n / 64 + 1), ' ', SLACK);
+    return any != 0;
+}
+
+/* Starts and ends of the runs of set bits in [from, to). */
+INLINE size_t find_runs(const uint64_t *bits, size_t from, size_t to, uint32_t *marks) {
+    size_t n = 0;
+    uint64_t carry = 0;
+    if (from >= to) return 0;
+    for (size_t b = from / 64; b <= (to - 1) / 64; b++) {
+        uint64_t x = bits[b];
+        if (b == from / 64) x &= ~0ull << (from % 64);
+        if (b == (to - 1) / 64 && to % 64) x &= (1ull << (to % 64)) - 1;
+        uint64_t turns = x ^ (x << 1 | carry);
+        for (carry = x >> 63; turns; turns &= turns - 1)
+            marks[n++] = (uint32_t)(64 * b + (size_t)__builtin_ctzll(turns));
+    }
+    if (carry && to % 64 == 0) marks[n++] = (uint32_t)to;
+    return n;
+}
+
+INLINE void code_ascii(const Model *m, Scratch *s, size_t from, size_t to, int located) {
+    const uint8_t *low = s->low + 1;
+    if (m->longest_run) {
+        size_t n = find_runs(s->word_bits, from, to, s->marks);
+        for (size_t i = 0; i < n; i += 2)
+            count_word(m, s, low + s->marks[i], s->marks[i + 1] - s->marks[i], s->marks[i],
+                       located);
+    }
+    if (!m->longest_gram) return;
+    size_t n = find_runs(s->solid_bits, from, to, s->marks);
+    for (size_t i = 0; i < n; i += 2) {
+        const uint8_t *padded = low + s->marks[i] - 1; /* the blank before, or the leading one */
+        size_t length = s->marks[i + 1] - s->marks[i] + 2;
+        for (size_t g = (size_t)m->shortest_gram; g <= (size_t)m->longest_gram; g++) {
+            if (length <= g) {
+                count(s, 1, find_gram(m, padded, length), s->marks[i], located);
+                break;
+            }
+            for (size_t j = 0; j + g <= length; j++)
+                count(s, 1, find_gram(m, padded + j, g), s->marks[i], located);
+        }
+    }
+}
+
+/* ---- beyond ASCII ---- */
+
+/* A byte that is no UTF-8 counts as U+FFFD, so that nothing can be read beyond the end. */
+static size_t decode(const uint8_t *p, size_t left, uint32_t *point) {
+    uint32_t c = p[0];
+    size_t n = c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
+    if (n == 1) {
+        *point = c;
+        return 1;
+    }
+    *point = 0xFFFD;
+    if (n == 0 || n > left) return 1;
+    c &= 0x7Fu >> n;
+    for (size_t i = 1; i < n; i++) {
+        if ((p[i] & 0xC0) != 0x80) return 1;
+        c = c << 6 | (p[i] & 0x3F);
+    }
+    if (c >= N_CODE_POINTS) return 1;
+    *point = c;
+    return n;
+}
+
+static size_t encode(uint32_t c, uint8_t *to) {
+    if (c < 0x80) {
+        to[0] = (uint8_t)c;
+        return 1;
+    }
+    size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, c >>= 6) to[i] = (uint8_t)(0x80 | (c & 0x3F));
+    to[0] = (uint8_t)((0xF00u >> n) | c);
+    return n;
+}
+
+/* Unicode 3.13, Final_Sigma: a cased letter before it and none after it, ignorable ones aside. */
+static int is_final_sigma(const Model *m, const uint32_t *points, size_t n, size_t i) {
+    size_t j = i;
+    while (j > 0 && m->flags[points[j - 1]] & IS_IGNORABLE) j--;
+    if (j == 0 || !(m->flags[points[j - 1]] & IS_CASED)) return 0;
+    for (j = i + 1; j < n && m->flags[points[j]] & IS_IGNORABLE;) j++;
+    return j == n || !(m->flags[points[j]] & IS_CASED);
+}
+
+/* Writes the lower case of a token; places[i] is where code point i of it begins. */
+static size_t lower_token(const Model *m, const uint32_t *points, size_t n, uint8_t *to,
+                          uint32_t *places, size_t *n_places) {
+    size_t bytes = 0, k = 0;
+    for (size_t i = 0; i < n; i++) {
+        int32_t low = m->lower[points[i]];
+        if (points[i] == CAPITAL_SIGMA && is_final_sigma(m, points, n, i)) low = FINAL_SIGMA;
+        const uint32_t single = (uint32_t)low, *forms = &single;
+        size_t n_forms = 1;
+        if (low < 0) {
+            forms = m->expansions - low;
+            n_forms = forms[-1];
+        }
+        for (size_t f = 0; f < n_forms; f++) {
+            places[k++] = (uint32_t)bytes;
+            bytes += encode(forms[f], to + bytes);
+        }
+    }
+    *n_places = k;
+    return bytes;
+}
+
+static void code_chunk(const Model *m, Scratch *s, size_t from, size_t to, int located) {
+    size_t n_places;
+    uint8_t *low = s->lowered;
+    for (size_t i = from; m->longest_run && i < to;) {
+        size_t j = i;
+        while (j < to && m->flags[s->points[j]] & IS_WORD) j++;
+        if (j > i) {
+            size_t n = lower_token(m, s->points + i, j - i, low, s->places, &n_places);
+            memset(low + n, 0, 16);
+            count_word(m, s, low, n, s->sources[i], located);
+        }
+        i = j + 1;
+    }
+    if (!m->longest_gram) return;
+    uint32_t *places = s->places;
+    size_t n = lower_token(m, s->points + from, to - from, low + 1, places + 1, &n_places);
+    low[0] = low[n + 1] = ' ';
+    memset(low + n + 2, 0, 16);
+    for (size_t i = 1; i <= n_places; i++) places[i]++;
+    places[0] = 0;
+    places[n_places + 1] = (uint32_t)n + 1;
+    places[n_places + 2] = (uint32_t)n + 2;
+    size_t length = n_places + 2;
+    for (size_t g = (size_t)m->shortest_gram; g <= (size_t)m->longest_gram; g++) {
+        if (length <= g) {
+            count(s, 1, find_gram(m, low, n + 2), s->sources[from], located);
+            break;
+        }
+        for (size_t j = 0; j + g <= length; j++)
+            count(s, 1, find_gram(m, low + places[j], places[j + g] - places[j]),
+                  s->sources[from], located);
+    }
+}
+
+static void code_wide(const Model *m, Scratch *s, const uint8_t *text, size_t from, size_t to,
+                      int located) {
+    size_t n = 0;
+    if (make_chunk_room(s, m, to - from)) {
+        s->failed = 1;
+        return;
+    }
+    for (size_t at = from; at < to; n++) {
+        s->sources[n] = (uint32_t)at;
+        at += decode(text + at, to - at, s->points + n);
+    }
+    for (size_t i = 0; i < n;) {
+        size_t j = i;
+        while (j < n && !(m->flags[s->points[j]] & IS_SPACE)) j++;
+        if (j > i) code_chunk(m, s, i, j, located);
+        i = j + 1;
+    }
+}
+
+INLINE size_t next_bit(const uint64_t *bits, size_t from, size_t to, uint64_t flip) {
+    while (from < to) {
+        uint64_t x = (bits[from / 64] ^ flip) >> (from % 64);
+        if (x) {
+            from += (size_t)__builtin_ctzll(x);
+            return from < to ? from : to;
+        }
+        from = (from / 64 + 1) * 64;
+    }
+    return to;
+}
+
+/* Count every n-gram of a narrative. */
+INLINE int count_narrative(const Model *m, Scratch *s, const uint8_t *text, size_t n,
+                           int located) {
+    if (make_room(s, n)) return -1;
+    for (int d = 0; d < m->longest_run; d++) s->path_nodes[d] = NONE;
+    if (!scan(s, text, n)) {
+        code_ascii(m, s, 0, n, located);
+        return s->failed ? -1 : 0;
+    }
+    for (size_t at = 0; at < n;) {
+        size_t wide = next_bit(s->wide_bits, at, n, 0), start = wide;
+        if (wide < n)
+            while (start > at && s->solid_bits[(start - 1) / 64] >> ((start - 1) % 64) & 1) start--;
+        code_ascii(m, s, at, start, located);
+        at = next_bit(s->solid_bits, wide, n, ~0ull); /* the next ASCII blank */
+        if (wide < n) code_wide(m, s, text, start, at, located);
+    }
+    return s->failed ? -1 : 0;
+}
+
+/* ---- from counts to scores ---- */
+
+typedef double Eight __attribute__((vector_size(64), aligned(8)));
+
+WIDEST
+static void add_rows(const double *rows, size_t stride, const uint32_t *features,
+                     const double *values, size_t n, double *sums) {
+    size_t p = 0;
+    for (; p + 16 <= stride; p += 16) {
+        Eight a = {0}, b = {0};
+        for (size_t i = 0; i < n; i++) {
+            const double *row = rows + stride * features[i] + p;
+            if (i + 12 < n) {
+                const double *later = rows + stride * features[i + 12] + p;
+                __builtin_prefetch(later);
+                __builtin_prefetch(later + 8);
+            }
+            a += *(const Eight *)row * values[i];
+            b += *(const Eight *)(row + 8) * values[i];
+        }
+        memcpy(sums + p, &a, sizeof a);
+        memcpy(sums + p + 8, &b, sizeof b);
+    }
+    for (; p < stride; p += 8) {
+        Eight a = {0};
+        for (size_t i = 0; i < n; i++)
+            a += *(const Eight *)(rows + stride * features[i] + p) * values[i];
+        memcpy(sums + p, &a, sizeof a);
+    }
+}
+
+INLINE double term_frequency(const Model *m, uint32_t n) {
+    return n < MOST_LOGS ? m->logs[n] : 1 + log((double)n);
+}
+
+/* The factor that gives the block's row its length; `values` gets the terms' frequencies. */
+static double block_factor(const Model *m, Scratch *s, int block) {
+    double squares = 0;
+    for (size_t i = 0; i < s->n_touched[block]; i++) {
+        uint32_t feature = s->touched[block][i];
+        double value = term_frequency(m, s->counts[feature]);
+        s->values[i] = value;
+        squares += value * value * m->rows[(size_t)feature * (size_t)m->stride + m->n_categories];
+    }
+    return squares > 0 ? (block ? m->gram_weight : 1.0) / sqrt(squares) : 0;
+}
+
+static void forget(Scratch *s) {
+    for (int block = 0; block < 2; block++) {
+        for (size_t i = 0; i < s->n_touched[block]; i++) s->counts[s->touched[block][i]] = 0;
+        s->n_touched[block] = 0;
+    }
+    s->n_occurrences = 0;
+}
+
+static int score_narrative(const Model *m, Scratch *s, const uint8_t *text, size_t n,
+                           double *out) {
+    if (count_narrative(m, s, text, n, 0)) return -1;
+    for (int j = 0; j < m->n_categories; j++) out[j] = 0;
+    for (int block = 0; block < 2; block++) {
+        if (!s->n_touched[block]) continue;
+        double factor = block_factor(m, s, block);
+        add_rows(m->rows, (size_t)m->stride, s->touched[block], s->values, s->n_touched[block],
+                 s->sums);
+        for (int j = 0; j < m->n_categories; j++) out[j] += factor * s->sums[j];
+    }
+    forget(s);
+    return 0;
+}
+
+/* A term's value is shared equally among its occurrences; each falls to the part it begins in. */
+static int locate_narrative(const Model *m, Scratch *s, const uint8_t *text, size_t n,
+                            const int64_t *starts, size_t n_parts, double *out) {
+    if (count_narrative(m, s, text, n, 1)) return -1;
+    for (size_t i = 0; i < n_parts * (size_t)m->n_categories; i++) out[i] = 0;
+    double factors[2] = {block_factor(m, s, 0), block_factor(m, s, 1)};
+    for (size_t i = 0; n_parts && i < s->n_occurrences; i++) {
+        uint32_t feature = s->occurrences[i].feature;
+        if (feature == m->n_features) continue;
+        size_t low = 0, high = n_parts; /* the last part that begins at or before it, or the first */
+        while (high - low > 1) {
+            size_t middle = (low + high) / 2;
+            if (starts[middle] <= (int64_t)s->occurrences[i].start) low = middle;
+            else high = middle;
+        }
+        uint32_t tf = s->counts[feature];
+        double share = factors[feature >= m->first_gram] * term_frequency(m, tf) / tf;
+        const double *row = m->rows + (size_t)feature * (size_t)m->stride;
+        double *to = out + low * (size_t)m->n_categories;
+        for (int j = 0; j < m->n_categories; j++) to[j] += share * row[j];
+    }
+    forget(s);
+    return 0;
+}
+
+/* ---- Python ---- */
+
+static const char *CAPSULE = "boundary_research.classifier._kernel.Model";
+
+static void free_model(Model *m) {
+    for (int i = 0; i < N_BUFFERS; i++)
+        if (m->buffers[i].obj) PyBuffer_Release(m->buffers + i);
+    free(m->words); free(m->edges); free(m->grams); free(m);
+}
+
+static void destroy(PyObject *capsule) {
+    Model *m = PyCapsule_GetPointer(capsule, CAPSULE);
+    if (m) free_model(m);
+}
+
+static int slots_shift(size_t n) { /* at most a quarter full */
+    int bits = 4;
+    while (((size_t)1 << bits) < 4 * n) bits++;
+    return 64 - bits;
+}
+
+static int build_tables(Model *m) {
+    size_t n_words = (size_t)m->buffers[WORD_ENDS].len / 8;
+    size_t n_edges = (size_t)m->buffers[EDGE_KEYS].len / 8;
+    size_t n_grams = (size_t)m->buffers[GRAM_ENDS].len / 8;
+    const uint32_t *word_features = m->buffers[WORD_FEATURES].buf;
+    const uint64_t *edge_keys = m->buffers[EDGE_KEYS].buf;
+    const uint32_t *edge_nodes = m->buffers[EDGE_NODES].buf;
+    const uint32_t *edge_features = m->buffers[EDGE_FEATURES].buf;
+    const uint32_t *gram_features = m->buffers[GRAM_FEATURES].buf;
+    m->word_shift = slots_shift(n_words);
+    m->edge_shift = slots_shift(n_edges);
+    m->gram_shift = slots_shift(n_grams);
+    size_t w = (size_t)1 << (64 - m->word_shift), e = (size_t)1 << (64 - m->edge_shift),
+           g = (size_t)1 << (64 - m->gram_shift);
+    m->words = malloc(w * sizeof *m->words);
+    m->edges = malloc(e * sizeof *m->edges);
+    m->grams = malloc(g * sizeof *m->grams);
+    if (!m->words || !m->edges || !m->grams) return -1;
+    for (size_t i = 0; i < w; i++) m->words[i] = (WordSlot){0, 0, NONE, m->n_features};
+    for (size_t i = 0; i < e; i++) m->edges[i] = (EdgeSlot){~0ull, NONE, m->n_features};
+    for (size_t i = 0; i < g; i++) m->grams[i] = (GramSlot){0, NONE, m->n_features};
+    /* The pools end in slack, so that keys may be read 16 bytes at a time. */
+    for (size_t i = 0; i < n_words; i++) {
+        int64_t start = i ? m->word_ends[i - 1] : 0;
+        uint64_t low, high;
+        word_key(m->word_pool + start, (size_t)(m->word_ends[i] - start), &low, &high);
+        size_t at = word_home(m, low, high);
+        while (m->words[at].node != NONE) at = (at + 1) & (w - 1);
+        m->words[at] = (WordSlot){low, high, (uint32_t)i, word_features[i]};
+    }
+    for (size_t i = 0; i < n_edges; i++) {
+        size_t at = (size_t)(scatter(edge_keys[i]) >> m->edge_shift);
+        while (m->edges[at].node != NONE) at = (at + 1) & (e - 1);
+        m->edges[at] = (EdgeSlot){edge_keys[i], edge_nodes[i], edge_features[i]};
+    }
+    for (size_t i = 0; i < n_grams; i++) {
+        int64_t start = i ? m->gram_ends[i - 1] : 0;
+        uint64_t key = gram_key(m->gram_pool + start, (size_t)(m->gram_ends[i] - start));
+        size_t at = (size_t)(scatter(key) >> m->gram_shift);
+        while (m->grams[at].entry != NONE) at = (at + 1) & (g - 1);
+        m->grams[at] = (GramSlot){key, (uint32_t)i, gram_features[i]};
+    }
+    return 0;
+}
+
+static int check_ends(const Py_buffer *pool, const Py_buffer *ends) {
+    const int64_t *end = ends->buf;
+    int64_t last = 0;
+    for (Py_ssize_t i = 0; i < ends->len / 8; i++) {
+        if (end[i] <= last) return 0;
+        last = end[i];
+    }
+    return last + SLACK <= pool->len;
+}
+
+static int check_features(const Py_buffer *features, uint32_t n_features) {
+    const uint32_t *feature = features->buf;
+    for (Py_ssize_t i = 0; i < features->len / 4; i++)
+        if (feature[i] > n_features) return 0;
+    return 1;
+}
+
+/* How many bytes and code points the lower case of one byte can become; 0 if a table is wrong. */
+static int measure_growth(Model *m) {
+    uint8_t bytes[4];
+    size_t n_expansions = (size_t)m->buffers[EXPANSIONS].len / 4;
+    m->bytes_growth = 3; /* a byte that is no UTF-8 becomes U+FFFD */
+    m->points_growth = 1;
+    for (uint32_t c = 0; c < N_CODE_POINTS; c++) {
+        int32_t low = m->lower[c];
+        size_t forms = 1, length = 0;
+        if (low >= 0) {
+            if ((uint32_t)low >= N_CODE_POINTS) return 0;
+            if ((uint32_t)low == c) continue;
+            length = encode((uint32_t)low, bytes);
+        } else {
+            size_t at = (size_t)(-1 - (int64_t)low);
+            if (at >= n_expansions || (forms = m->expansions[at]) == 0 ||
+                forms > n_expansions - at - 1)
+                return 0;
+            for (size_t f = 1; f <= forms; f++) {
+                if (m->expansions[at + f] >= N_CODE_POINTS) return 0;
+                length += encode(m->expansions[at + f], bytes);
+            }
+        }
+        size_t own = encode(c, bytes), ratio = (length + own - 1) / own;
+        if ((int)ratio > m->bytes_growth) m->bytes_growth = (int)ratio;
+        if ((int)forms > m->points_growth) m->points_growth = (int)forms;
+    }
+    return 1;
+}
+
+/* The fast scan knows ASCII by heart; Python must agree with it. */
+static int check_ascii(const Model *m) {
+    for (uint32_t c = 0; c < 128; c++) {
+        int capital = c >= 'A' && c <= 'Z', letter = capital || (c >= 'a' && c <= 'z');
+        int word = letter || (c >= '0' && c <= '9') || c == '_';
+        int blank = c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31);
+        if (word != !!(m->flags[c] & IS_WORD) || blank != !!(m->flags[c] & IS_SPACE)) return 0;
+        if (m->lower[c] != (int32_t)(capital ? c + 32 : c)) return 0;
+    }
+    for (uint32_t c = 0; c < N_CODE_POINTS; c++) /* a word never crosses a blank */
+        if (m->flags[c] & IS_WORD && m->flags[c] & IS_SPACE) return 0;
+    return 1;
+}
+
+static int check_model(Model *m) {
+    const Py_buffer *b = m->buffers;
+    m->flags = b[FLAGS].buf;
+    m->lower = b[LOWER].buf;
+    m->expansions = b[EXPANSIONS].buf;
+    m->word_pool = b[WORD_POOL].buf;
+    m->gram_pool = b[GRAM_POOL].buf;
+    m->word_ends = b[WORD_ENDS].buf;
+    m->gram_ends = b[GRAM_ENDS].buf;
+    m->rows = b[ROWS].buf;
+    return b[FLAGS].len == N_CODE_POINTS && b[LOWER].len == 4 * (Py_ssize_t)N_CODE_POINTS &&
+           b[WORD_FEATURES].len * 2 == b[WORD_ENDS].len &&
+           b[EDGE_NODES].len * 2 == b[EDGE_KEYS].len &&
+           b[EDGE_FEATURES].len * 2 == b[EDGE_KEYS].len &&
+           b[GRAM_FEATURES].len * 2 == b[GRAM_ENDS].len && m->n_categories > 0 &&
+           m->stride > m->n_categories && m->stride % 8 == 0 && m->longest_run >= 0 &&
+           m->longest_run <= LONGEST_NGRAM && m->longest_gram >= 0 &&
+           m->longest_gram <= LONGEST_NGRAM && (!m->longest_gram || m->shortest_gram > 0) &&
+           b[ROWS].len == 8 * (Py_ssize_t)m->stride * ((Py_ssize_t)m->n_features + 1) &&
+           check_ends(b + WORD_POOL, b + WORD_ENDS) && check_ends(b + GRAM_POOL, b + GRAM_ENDS) &&
+           check_features(b + WORD_FEATURES, m->n_features) &&
+           check_features(b + EDGE_FEATURES, m->n_features) &&
+           check_features(b + GRAM_FEATURES, m->n_features) && measure_growth(m) && check_ascii(m);
+}
+
+static PyObject *build(PyObject *self, PyObject *args) {
+    (void)self;
+    Model *m = calloc(1, sizeof *m);
+    if (!m) return PyErr_NoMemory();
+    Py_buffer *b = m->buffers;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*y*y*y*y*y*y*IIiiiiid", b, b + 1, b + 2, b + 3, b + 4,
+                          b + 5, b + 6, b + 7, b + 8, b + 9, b + 10, b + 11, b + 12,
+                          &m->first_gram, &m->n_features, &m->n_categories, &m->stride, &m->longest_run,
+                          &m->shortest_gram, &m->longest_gram, &m->gram_weight)) {
+        /* A failed parse has released what it took. */
+        free(m);
+        return NULL;
+    }
+    if (!check_model(m)) {
+        free_model(m);
+        PyErr_SetString(PyExc_ValueError, "the arrays of the model do not fit together");
+        return NULL;
+    }
+    if (build_tables(m)) {
+        free_model(m);
+        return PyErr_NoMemory();
+    }
+    for (int i = 1; i < MOST_LOGS; i++) m->logs[i] = 1 + log((double)i);
+    PyObject *capsule = PyCapsule_New(m, CAPSULE, destroy);
+    if (!capsule) free_model(m);
+    return capsule;
+}
+
+static int check_offsets(const Py_buffer *offsets, Py_ssize_t end, int64_t most) {
+    const int64_t *at = offsets->buf;
+    if (offsets->len < 8 || offsets->len % 8 || at[0] < 0) return 0;
+    for (Py_ssize_t i = 1; i < offsets->len / 8; i++)
+        if (at[i] < at[i - 1] || at[i] - at[i - 1] > most) return 0;
+    return at[offsets->len / 8 - 1] <= end;
+}
+
+/* score(model, bytes, offsets, out): out gets a row of scores for each narrative.
+   score(model, bytes, offsets, out, part_offsets, part_starts): one for each part of each. */
+static PyObject *score(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *capsule;
+    Py_buffer text = {0}, offsets = {0}, out = {0}, parts = {0}, starts = {0};
+    if (!PyArg_ParseTuple(args, "Oy*y*w*|y*y*", &capsule, &text, &offsets, &out, &parts, &starts))
+        return NULL;
+    const Model *m = PyCapsule_GetPointer(capsule, CAPSULE);
+    Py_ssize_t n = offsets.len / 8 - 1, width = 8 * (Py_ssize_t)(m ? m->n_categories : 1);
+    int located = parts.obj != NULL, wrong = 0, failed = 0;
+    if (m) {
+        wrong = !check_offsets(&offsets, text.len, LONGEST_TEXT);
+        if (located)
+            wrong = wrong || !starts.obj || parts.len != offsets.len ||
+                    !check_offsets(&parts, starts.len / 8, INT64_MAX) ||
+                    out.len != starts.len / 8 * width;
+        else
+            wrong = wrong || out.len != n * width;
+    }
+    if (m && !wrong) {
+        Scratch s;
+        const int64_t *at = offsets.buf, *part = parts.buf, *start = starts.buf;
+        double *to = out.buf;
+        Py_BEGIN_ALLOW_THREADS
+        failed = make_scratch(&s, m);
+        for (Py_ssize_t i = 0; i < n && !failed; i++) {
+            const uint8_t *p = (const uint8_t *)text.buf + at[i];
+            size_t length = (size_t)(at[i + 1] - at[i]);
+            failed = located
+                         ? locate_narrative(m, &s, p, length, start + part[i],
+                                            (size_t)(part[i + 1] - part[i]),
+                                            to + part[i] * m->n_categories)
+                         : score_narrative(m, &s, p, length, to + i * m->n_categories);
+        }
+        free_scratch(&s);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&text);
+    PyBuffer_Release(&offsets);
+    PyBuffer_Release(&out);
+    if (parts.obj) PyBuffer_Release(&parts);
+    if (starts.obj) PyBuffer_Release(&starts);
+    if (!m) return NULL;
+    if (wrong) {
+        PyErr_SetString(PyExc_ValueError, "offsets or the output do not fit the text");
+        return NULL;
+    }
+    if (failed) return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"build", build, METH_VARARGS, "Build a model from its arrays."},
+    {"score", score, METH_VARARGS, "Score narratives, or the parts of narratives."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "_kernel",
+    .m_doc = "The fused coding path; see fast_coding.py.",
+    .m_size = 0,
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__kernel(void) { return PyModule_Create(&module); }

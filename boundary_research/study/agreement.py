@@ -1,0 +1,66 @@
+"""Agreement of a codings table or a store, written out as tables and a figure."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from boundary_research._checks import DataError, check_file, check_output_folder
+from boundary_research._files import write_atomically, write_table
+from boundary_research._tables import check_table
+from boundary_research.coding.reliability import (
+    agreement_table,
+    confusion_of_categories,
+    disagreement_table,
+)
+from boundary_research.coding.reliability_plots import plot_agreement
+
+
+def read_codings(path: str | Path) -> pd.DataFrame:
+    """Return the codings of a CSV or Parquet table, or of a store (.sqlite).
+
+    Raises
+    ------
+    DataError
+        If the file is none of these or does not fit the codings table.
+    """
+    file = check_file(path, what="Codings")
+    with file.open("rb") as stream:
+        start = stream.read(16)
+    if start.startswith(b"SQLite format 3"):
+        from boundary_research.coding.store import CodingStore
+
+        with CodingStore(file) as store:
+            table = store.codings()
+        if table.empty:
+            raise DataError(f"Store {file.name!r} holds no submitted narrative yet.")
+        return table
+    try:
+        if file.suffix.lower() in (".parquet", ".pq"):
+            table = pd.read_parquet(file)
+        else:
+            table = pd.read_csv(file, dtype={"incident_id": str, "coder_id": str})
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{file.name!r} cannot be read as a table of codings ({type(error).__name__}). "
+            f"Give a CSV or Parquet file, or a store."
+        ) from None
+    return check_table(table, "codings", source=file.name)
+
+
+def write_agreement(
+    codings: str | Path, folder: str | Path, *, random_state: int = 0
+) -> list[Path]:
+    """Write agreement, disagreement and confusion tables and a figure, and return the paths."""
+    table = read_codings(codings)
+    output = check_output_folder(folder)
+    agreement = agreement_table(table, random_state=random_state)
+    figure = plot_agreement(agreement).figure
+    return [
+        write_table(agreement, output / "agreement"),
+        write_table(disagreement_table(table), output / "disagreement"),
+        write_table(confusion_of_categories(table), output / "confusion"),
+        write_atomically(output / "agreement.png", partial(figure.savefig, dpi=150)),
+    ]
