@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,12 +18,12 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class CharacterTables:
-    """Classes and lower-case forms of all code points.
+    r"""Classes and lower-case forms of all code points.
 
     Attributes
     ----------
     flags : uint8 array, shape (0x110000,)
-        Sum of `WORD` (``\\w``), `SPACE` (``\\s``), `CASED` (letters that a capital sigma may end a
+        Sum of `WORD` (``\w``), `SPACE` (``\s``), `CASED` (letters that a capital sigma may end a
         word after) and `IGNORABLE` (marks that are passed over in looking for such a letter).
     lower : int32 array, shape (0x110000,)
         The code point in lower case, or ``-1 - place`` of a form of several code points.
@@ -44,14 +45,13 @@ def character_tables() -> CharacterTables:
         for match in re.finditer(pattern, everything):
             flags[match.start() : match.end()] |= flag
     # str.lower alone says which letters a capital sigma is final after.
-    after_letter = _where(everything, lambda block: "Σ\nA".join(block) + "Σ", "Aς", "A{}Σ")
-    directly = _where(everything, lambda block: "Σ\n".join(block) + "Σ", "ς", "{}Σ")
+    blocks = list(_assigned_blocks(everything))
+    directly = _before_final_sigma(blocks, "")
     flags[directly] |= CASED
-    flags[np.setdiff1d(after_letter, directly)] |= IGNORABLE
+    flags[np.setdiff1d(_before_final_sigma(blocks, "A"), directly)] |= IGNORABLE
     lower = np.arange(N_CODE_POINTS, dtype=np.int32)
     expansions: list[int] = []
-    for start in range(0, N_CODE_POINTS, _BLOCK):
-        block = everything[start : start + _BLOCK]
+    for start, block in blocks:
         if block.lower() == block:
             continue
         for point, character in enumerate(block, start):
@@ -67,17 +67,23 @@ def character_tables() -> CharacterTables:
     return tables
 
 
-def _where(everything: str, join: Callable[[str], str], sign: str, probe: str) -> np.ndarray:
-    """Return the code points for which the lower case of `probe` ends in a final sigma.
-
-    Whole blocks are asked first; most have none.
-    """
-    found = []
+def _assigned_blocks(everything: str) -> Iterator[tuple[int, str]]:
+    """Yield start and text of each block that has a character; most of Unicode has none yet."""
     for start in range(0, N_CODE_POINTS, _BLOCK):
         block = everything[start : start + _BLOCK]
-        if sign[-1] not in join(block).lower():
-            continue
-        for point, character in enumerate(block, start):
-            if probe.format(character).lower().endswith("ς"):
-                found.append(point)
+        if not {"Cn", "Co", "Cs"}.issuperset(map(unicodedata.category, block)):
+            yield start, block
+
+
+def _before_final_sigma(blocks: list[tuple[int, str]], prefix: str) -> np.ndarray:
+    """Return the code points after which, with `prefix` before, a capital sigma is a final one."""
+    found = []
+    for start, block in blocks:
+        # Whole blocks are asked first; most have none.
+        if "ς" in (prefix + f"Σ\n{prefix}".join(block) + "Σ").lower():
+            found += [
+                point
+                for point, character in enumerate(block, start)
+                if f"{prefix}{character}Σ".lower()[-1] == "ς"
+            ]
     return np.array(found, dtype=np.intp)

@@ -60,7 +60,8 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
     ----------
     classes_ : ndarray of str, shape (k,)
         The categories, in the order of the columns of `codes`.
-    coef_ : ndarray, shape (k, n terms); intercept_ : ndarray, shape (k,)
+    coef_ : ndarray, shape (k, n terms)
+    intercept_ : ndarray, shape (k,)
     thresholds_ : ndarray, shape (k,)
         Probability from which `predict` says True.
     review_low_, review_high_ : ndarray, shape (k,)

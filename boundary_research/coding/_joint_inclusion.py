@@ -90,7 +90,7 @@ def joint_inclusion_probability(
     for name in (i, j):
         if str(name) not in matrix.index:
             raise DataError(f"incident_id {str(name)!r} is not in the sample.")
-    return float(matrix.loc[str(i), str(j)])  # type: ignore[arg-type]
+    return float(matrix.loc[str(i), str(j)])
 
 
 def _strata(table: pd.DataFrame) -> np.ndarray:

@@ -163,7 +163,8 @@ class SheetParser:
         spans = self._spans(number, category, present, values, shared["incident_id"])
         if present is None or unread:
             return 0
-        for start, end in spans or [(None, None)]:
+        rows: list[tuple[int | None, int | None]] = [*spans] or [(None, None)]
+        for start, end in rows:
             self.codings.append(
                 shared
                 | {"category": category, "present": present, "severity": severity}

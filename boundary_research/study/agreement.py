@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
@@ -16,6 +17,9 @@ from boundary_research.coding.reliability import (
     disagreement_table,
 )
 from boundary_research.coding.reliability_plots import plot_agreement
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def read_codings(path: str | Path) -> pd.DataFrame:
@@ -57,7 +61,7 @@ def write_agreement(
     table = read_codings(codings)
     output = check_output_folder(folder)
     agreement = agreement_table(table, random_state=random_state)
-    figure = plot_agreement(agreement).figure
+    figure = cast("Figure", plot_agreement(agreement).figure)
     return [
         write_table(agreement, output / "agreement"),
         write_table(disagreement_table(table), output / "disagreement"),

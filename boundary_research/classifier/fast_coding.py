@@ -1,0 +1,352 @@
+"""Fast coding: a fitted classifier's probabilities and evidence in one pass over UTF-8 text.
+
+The pass is written in C (`_kernel.c`), runs without Python's lock and is optional: where it was
+not built, or a model is not of the form that it knows, the scikit-learn path answers instead. Both
+give the same numbers to 1e-9.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from boundary_research._checks import DataError
+from boundary_research.classifier._calibration import expit
+from boundary_research.classifier._character_tables import character_tables
+from boundary_research.classifier._inputs import check_texts
+from boundary_research.classifier.evidence import find_evidence
+from boundary_research.classifier.model import NarrativeClassifier
+from boundary_research.classifier.text import NarrativeVectorizer
+
+try:
+    from boundary_research.classifier import _kernel  # type: ignore[attr-defined]
+except ImportError:
+    _kernel = None
+
+_LONGEST_NGRAM = 12  # as in _kernel.c
+_SLACK = 64
+_BYTES_A_TASK = 1 << 19
+_TOLERANCE = 1e-9
+
+
+def available() -> bool:
+    """Return whether the C extension was built on this machine."""
+    return _kernel is not None
+
+
+class FastCoder:
+    """A fitted classifier, ready to code many narratives.
+
+    Parameters
+    ----------
+    classifier : NarrativeClassifier
+        Fitted or loaded. What it holds is copied; fit again, and make a new coder.
+    threads : int, optional
+        How many narratives to work on at a time; by default one a core.
+
+    Attributes
+    ----------
+    fused : bool
+        Whether the C pass is used; otherwise the classifier itself answers every call.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> texts = ["He lent her money.", "She was never visited."] * 10
+    >>> codes = pd.DataFrame({"money": [True, False] * 10, "service": [False, True] * 10})
+    >>> model = NarrativeClassifier().fit(texts, codes)
+    >>> coder = FastCoder(model)
+    >>> bool(abs(coder.predict_proba(texts) - model.predict_proba(texts)).max() < 1e-9)
+    True
+    """
+
+    def __init__(self, classifier: NarrativeClassifier, *, threads: int | None = None) -> None:
+        check_is_fitted(classifier, "coef_")
+        if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
+            raise DataError(f"threads must be a whole number from 1, got {threads!r}.")
+        self.classifier = classifier
+        self.threads = int(threads) if threads is not None else _cores()
+        self._model = _build(classifier) if available() else None
+        if self._model is not None and not self._agrees():
+            self._model = None
+        self.fused = self._model is not None
+
+    def decision_function(self, texts: Any) -> np.ndarray:
+        """Return the uncalibrated scores, shape (n, k); see `predict_proba`."""
+        if self._model is not None:
+            try:
+                return self._scores(*_as_utf8(texts)) + self.classifier.intercept_
+            except _TooLongError:
+                pass
+        texts = _as_list(texts)
+        if not texts:
+            return np.empty((0, len(self.classifier.coef_)))
+        return self.classifier.decision_function(texts)
+
+    def predict_proba(self, texts: Any) -> np.ndarray:
+        """Return calibrated probabilities.
+
+        Parameters
+        ----------
+        texts : sequence of str, pandas Series, or pyarrow Array or ChunkedArray of text, length n
+            Arrow text is read where it lies, without a copy.
+
+        Returns
+        -------
+        float array, shape (n, k)
+            Those of ``classifier.predict_proba`` to 1e-9.
+
+        Raises
+        ------
+        DataError
+            If an entry is missing or not text.
+        """
+        scores = self.decision_function(texts)
+        return expit(scores * self.classifier.slope_ + self.classifier.offset_)
+
+    def clause_weights(self, text: str, starts: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return what each part of a text adds to the score of each category.
+
+        Parameters
+        ----------
+        text : str
+        starts : sequence of int, length m
+            Where each part begins (characters), rising.
+
+        Returns
+        -------
+        float array, shape (m, k)
+            An n-gram's contribution is shared equally among its occurrences, and an occurrence
+            belongs to the part in which it begins; the sum over the parts and the intercept is
+            the text's score.
+        """
+        starts = np.asarray(starts, dtype=np.int64)
+        if self._model is not None and len(starts):
+            try:
+                data, offsets = _as_utf8([text])
+                return self._clause_weights(data, offsets, _byte_places(text, starts))
+            except _TooLongError:
+                pass
+        return np.asarray(
+            self.classifier.vectorizer_.locate(text, starts) @ self.classifier.coef_.T
+        )
+
+    def find_evidence(
+        self, text: str, categories: Sequence[int], *, most: int = 3, share: float = 0.6
+    ) -> list[tuple[int, int, int, float]]:
+        """Return the clauses that add most to the scores of some categories.
+
+        The same as `evidence.find_evidence` for this coder's classifier, from the fused pass.
+        """
+        weighed: Any = _WeighedClauses(self)
+        return find_evidence(weighed, text, categories, most=most, share=share)
+
+    def _scores(self, data: Any, offsets: np.ndarray) -> np.ndarray:
+        n = len(offsets) - 1
+        scores = np.empty((n, len(self.classifier.coef_)))
+        if not n or not scores.size:
+            return scores
+        tasks = max(1, min(n, int(offsets[-1] - offsets[0]) // _BYTES_A_TASK))
+        if tasks == 1 or self.threads == 1:
+            _kernel.score(self._model, data, offsets, scores)
+            return scores
+        goals = np.linspace(offsets[0], offsets[-1], tasks + 1)[1:-1]
+        cuts = np.unique(np.concatenate([[0], np.searchsorted(offsets, goals), [n]]))
+
+        def score(low: int, high: int) -> None:
+            _kernel.score(self._model, data, offsets[low : high + 1], scores[low:high])
+
+        with ThreadPoolExecutor(min(self.threads, len(cuts) - 1)) as pool:
+            list(pool.map(score, cuts[:-1], cuts[1:]))
+        return scores
+
+    def _clause_weights(self, data: Any, offsets: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        weights = np.empty((len(starts), len(self.classifier.coef_)))
+        parts = np.array([0, len(starts)], dtype=np.int64)
+        _kernel.score(self._model, data, offsets, weights, parts, starts)
+        return weights
+
+    def _agrees(self) -> bool:
+        """Ask both paths about a few terms, so that a model of another form is never miscoded."""
+        terms = [list(block) for block in self.classifier.vectorizer_.vocabulary_.values()]
+        probes = [" ".join(some[:: max(1, len(some) // 40)]) for some in terms] + ["A b, c.", ""]
+        ours = self._scores(*_as_utf8(probes)) + self.classifier.intercept_
+        ours = expit(ours * self.classifier.slope_ + self.classifier.offset_)
+        theirs = self.classifier.predict_proba(probes)
+        return bool(np.allclose(ours, theirs, rtol=0, atol=_TOLERANCE))
+
+
+class _WeighedClauses:
+    """A coder as `find_evidence` reads a classifier: its features are the categories' scores."""
+
+    def __init__(self, coder: FastCoder) -> None:
+        self.vectorizer_ = self
+        self.locate = coder.clause_weights
+        self.coef_ = np.eye(len(coder.classifier.coef_))
+
+
+class _TooLongError(Exception):
+    """A text is longer than the kernel takes."""
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _as_list(texts: Any) -> list[str]:
+    if hasattr(texts, "to_pylist"):
+        texts = texts.to_pylist()
+    return check_texts(texts)
+
+
+def _as_utf8(texts: Any) -> tuple[Any, np.ndarray]:
+    """Return the texts as one buffer and int64 offsets into it, shape (n + 1,)."""
+    import pyarrow as pa
+
+    if hasattr(texts, "__arrow_array__") or hasattr(getattr(texts, "array", None), "_pa_array"):
+        texts = pa.array(texts)
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks() if texts.num_chunks != 1 else texts.chunk(0)
+    if isinstance(texts, pa.Array) and (
+        pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)
+    ):
+        data, offsets = _arrow_buffers(texts)
+    else:
+        texts = _as_list(texts)
+        # Lone surrogates are no UTF-8, but Python's text may hold them.
+        parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+        data = b"".join(parts)
+        offsets = np.fromiter(accumulate(map(len, parts), initial=0), np.int64, len(parts) + 1)
+    if len(offsets) > 1 and np.diff(offsets).max() > 1 << 28:
+        raise _TooLongError
+    return data, offsets
+
+
+def _arrow_buffers(texts: Any) -> tuple[Any, np.ndarray]:
+    import pyarrow as pa
+
+    if texts.null_count:
+        first = int(np.flatnonzero(np.asarray(texts.is_null()))[0]) + 1
+        raise DataError(
+            f"texts: entry {first} is missing, not text. "
+            f"Drop missing narratives first; load_incidents does."
+        )
+    _, ends, data = texts.buffers()
+    if not len(texts) or ends is None:
+        return b"", np.zeros(len(texts) + 1, dtype=np.int64)
+    kind = np.int32 if pa.types.is_string(texts.type) else np.int64
+    offsets = np.frombuffer(ends, kind)[texts.offset : texts.offset + len(texts) + 1]
+    return data if data is not None else b"", offsets.astype(np.int64)
+
+
+def _byte_places(text: str, starts: np.ndarray) -> np.ndarray:
+    if text.isascii():
+        return starts
+    cuts = [0, *starts.tolist()]
+    sizes = (len(text[low:high].encode("utf-8", "surrogatepass")) for low, high in pairwise(cuts))
+    return np.fromiter(accumulate(sizes), np.int64, len(starts))
+
+
+def _build(classifier: NarrativeClassifier) -> Any:
+    """Return the kernel's model, or None if the classifier is of a form that it does not know."""
+    vectorizer = getattr(classifier, "vectorizer_", None)
+    if type(vectorizer) is not NarrativeVectorizer or np.ndim(classifier.coef_) != 2:
+        return None
+    sizes = [size for size in (vectorizer.words, vectorizer.characters) if size is not None]
+    if any(not 1 <= low <= high <= _LONGEST_NGRAM for low, high in sizes):
+        return None
+    word_terms = list(vectorizer.vocabulary_.get("words", {}))
+    gram_terms = list(vectorizer.vocabulary_.get("characters", {}))
+    k, n = classifier.coef_.shape
+    if n != len(word_terms) + len(gram_terms) or k == 0:
+        return None
+    idf = np.concatenate(
+        [vectorizer.idf_[name] for name in vectorizer.vocabulary_] or [np.empty(0)]
+    )
+    if len(idf) != n:
+        return None
+    low, high = vectorizer.words or (1, 0)
+    words, word_features, edges = _word_trie(word_terms, low, high, n)
+    tables = character_tables()
+    try:
+        return _kernel.build(
+            tables.flags,
+            tables.lower,
+            tables.expansions,
+            *_pool(words),
+            word_features,
+            *edges,
+            *_pool(gram_terms),
+            np.arange(len(word_terms), n, dtype=np.uint32),
+            _rows(classifier.coef_, idf),
+            len(word_terms),
+            n,
+            k,
+            _stride(k),
+            high,
+            *(vectorizer.characters or (1, 0)),
+            float(vectorizer.character_weight),
+        )
+    except ValueError:
+        return None
+
+
+def _stride(k: int) -> int:
+    return (k + 1 + 7) // 8 * 8
+
+
+def _rows(coef: np.ndarray, idf: np.ndarray) -> np.ndarray:
+    """Return one row a term: weight times idf by category, then idf squared; the last is zero."""
+    k, n = coef.shape
+    stride = _stride(k)
+    # Rows begin at cache lines of 64 bytes.
+    room = np.zeros((n + 1) * stride + 8)
+    first = -room.ctypes.data % 64 // 8
+    rows = room[first : first + (n + 1) * stride].reshape(n + 1, stride)
+    rows[:n, :k] = (coef * idf).T
+    rows[:n, k] = idf**2
+    return rows
+
+
+def _pool(terms: Sequence[str]) -> tuple[bytes, np.ndarray]:
+    parts = [term.encode("utf-8", "surrogatepass") for term in terms]
+    ends = np.fromiter(accumulate(map(len, parts)), np.int64, len(parts))
+    return b"".join(parts) + bytes(_SLACK), ends
+
+
+def _word_trie(
+    terms: Sequence[str], low: int, high: int, missing: int
+) -> tuple[list[str], np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return the words, the feature of each, and the edges of the tree of word n-grams.
+
+    Node i is word i alone; an edge leads from a node and a word to the node of the longer run. The
+    feature `missing` marks runs that are no term.
+    """
+    split = [(term.split(" "), feature) for feature, term in enumerate(terms)]
+    split = [(run, feature) for run, feature in split if low <= len(run) <= high and all(run)]
+    words: dict[str, int] = {}
+    for run, _ in split:
+        for word in run:
+            words.setdefault(word, len(words))
+    features = np.full(len(words), missing, dtype=np.uint32)
+    nodes: dict[tuple[int, int], int] = {}
+    ends: dict[int, int] = {}
+    for run, feature in split:
+        node = words[run[0]]
+        if len(run) == 1:
+            features[node] = feature
+        for word in run[1:]:
+            node = nodes.setdefault((node, words[word]), len(words) + len(nodes))
+        ends[node] = feature
+    keys = np.array([parent << 32 | word for parent, word in nodes], dtype=np.uint64)
+    children = np.fromiter(nodes.values(), np.uint32, len(nodes))
+    of_edge = np.array([ends.get(node, missing) for node in nodes.values()], dtype=np.uint32)
+    return list(words), features, (keys, children, of_edge)
