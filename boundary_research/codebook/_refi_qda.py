@@ -96,10 +96,15 @@ def write_qdpx(
     damaged = sum(bool(_SURROGATE.search(text)) for text in table["narrative"])
     if damaged:
         lost.append(f"Lone surrogates in {damaged} narratives were replaced by '?'.")
+    changed = _count_changed(table, coders)
+    if changed:
+        lost.append(
+            f"Characters that XML cannot hold were replaced in {changed} ids, names and values."
+        )
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as stream:
         members = {"project.qde": xml_bytes(root)} | {
-            f"sources/{guid}.txt": text.encode("utf-8", "replace") for guid, text in texts.items()
+            f"sources/{guid}.txt": _encode(text) for guid, text in texts.items()
         }
         for member, content in members.items():
             stream.writestr(
@@ -131,6 +136,21 @@ def read_qdpx(path: str | Path) -> Exchange:
     """
     file = check_file(path, what="REFI-QDA project")
     return ProjectReader(file).read()
+
+
+def _encode(text: str) -> bytes:
+    # Readers take one byte-order mark off, so a text that begins with one needs another.
+    return ("\ufeff" + text if text.startswith("\ufeff") else text).encode("utf-8", "replace")
+
+
+def _count_changed(table: pd.DataFrame, coders: list[str]) -> int:
+    """Return how many ids, names and values hold characters that XML forbids."""
+    others = table.drop(columns="narrative")
+    texts = [*coders, *others.columns]
+    for column in others.columns:
+        if not pd.api.types.is_numeric_dtype(others[column]):
+            texts += list(others[column].dropna())
+    return sum(xml_text(text) != str(text) for text in texts)
 
 
 def _kind(values: pd.Series) -> tuple[str, str]:
