@@ -55,8 +55,9 @@ def write_qdpx(
     the narrative exactly as it is (a line end of two characters counts two); a category that is
     present without evidence is coded on the whole source. The standard has no place for "looked at
     and absent", severity and notes on a coding: these stand in one note per narrative and coder,
-    as YAML. Other columns of the incidents become variables. GUIDs are made from ids, so that the
-    same study gives the same file.
+    as YAML. Other columns of the incidents become variables, and ids the names of sources (some
+    tools make file names of these, and fail on an id with a slash). GUIDs are made from ids, so
+    that the same study gives the same file.
 
     Parameters
     ----------

@@ -14,12 +14,14 @@ RandomState = int | np.random.Generator | None
 
 
 def read_population(incidents: pd.DataFrame) -> pd.DataFrame:
+    """Return the checked incidents; narratives need not be there."""
     check_columns(incidents.columns, ["incident_id"], source="table incidents")
     table = incidents if "narrative" in incidents.columns else incidents.assign(narrative="")
     return check_table(table, "incidents")
 
 
 def check_count(value: object, *, name: str, most: int, what: str) -> int:
+    """Return `value` if it is a whole number from 1 to `most`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise DataError(f"{name} must be a whole number, got {type(value).__name__}.")
     if not 1 <= value <= most:
@@ -70,5 +72,6 @@ def draw_strata(
 
 
 def finish_sample(sample: pd.DataFrame, design: str) -> pd.DataFrame:
+    """Return the checked sample, with the name of its design."""
     sample.insert(3, "design", design)
     return check_table(sample, "sample")
