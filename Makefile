@@ -33,7 +33,7 @@ check: $(READY)  ## formatting, lint, types, import contract
 	$(BIN)/lint-imports
 
 notebooks: $(READY)  ## run every notebook again in place
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 corpus-check: $(READY)  ## counts, agreement, keyword baseline and split checks of the bundled corpus
 	$(BIN)/boundary-research corpus-check

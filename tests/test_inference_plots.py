@@ -155,10 +155,10 @@ def test_no_text_overlaps_or_leaves_the_figure(name):
 def test_figures_open_no_window_and_change_no_setting(name):
     import matplotlib.pyplot as plt
 
-    before = dict(mpl.rcParams)
+    before, windows = dict(mpl.rcParams), plt.get_fignums()
     FIGURES[name]()
     assert dict(mpl.rcParams) == before
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == windows
 
 
 def drawn_points(axes):

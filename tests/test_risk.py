@@ -499,3 +499,40 @@ def test_predictions_of_another_model_beside_crossfitted_ones_are_refused():
     incidents = pd.DataFrame({"incident_id": ids, "place": ["x", "y"] * 20})
     with pytest.raises(DataError, match="another model"):
         risk_factors("~ place", incidents, coded, gold, clusters=None)
+
+
+def test_tuned_correction_is_there_where_the_full_one_has_no_root():
+    # Every human code is "absent" but for a few, while the model says "present" in many more of the
+    # rows that were not drawn: the corrected share falls below zero, so DSL's equations have no root.
+    rng = np.random.default_rng(4)
+    n, drawn = 400, 120
+    ids = [f"i{i}" for i in range(n)]
+    predicted = rng.random(n) < np.where(np.arange(n) < drawn, 0.45, 0.25)
+    present = np.zeros(drawn, dtype=bool)
+    present[:12] = True
+    predicted[:12] = True
+    coded = pd.DataFrame(
+        {
+            "incident_id": ids,
+            "category": "a",
+            "probability": predicted.astype(float),
+            "predicted": predicted,
+            "decision": np.where(predicted, "present", "absent"),
+        }
+    )
+    gold = pd.DataFrame(
+        {
+            "incident_id": ids[:drawn],
+            "category": "a",
+            "present": present,
+            "inclusion_probability": drawn / n,
+        }
+    )
+    incidents = pd.DataFrame({"incident_id": ids, "place": rng.choice(["x", "y"], n)})
+    table = risk_factors(
+        "~ place", incidents, coded, gold, clusters=None, missing="complete", min_cell=1
+    )
+    estimate = table[table["term"] != "Intercept"].set_index("estimator")["estimate"]
+    assert np.isfinite(estimate["gold_only"])
+    assert np.isfinite(estimate["ppi"])
+    assert np.isnan(estimate["dsl"])

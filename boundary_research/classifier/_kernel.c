@@ -39,9 +39,12 @@ enum { LONGEST_NGRAM = 12 };
 #define FINAL_SIGMA 0x3C2u
 #define LONG_KEY (0xFFull << 56)
 
-typedef struct { uint64_t low, high; uint32_t node, feature; } WordSlot;
-typedef struct { uint64_t key; uint32_t node, feature; } EdgeSlot;
-typedef struct { uint64_t key; uint32_t entry, feature; } GramSlot;
+/* A perfect hash (hash and displace): a key has one slot, in which it is or is not. A bucket's
+   displacement moves its keys to slots of their own; it is found when the model is built. */
+typedef struct { uint16_t *displacements; uint32_t mask; int shift; } Places;
+
+typedef struct { uint64_t low, high; uint32_t node; } WordSlot;
+typedef struct { uint64_t key; uint32_t node; } EdgeSlot;
 
 enum { FLAGS, LOWER, EXPANSIONS, WORD_POOL, WORD_ENDS, WORD_FEATURES, EDGE_KEYS, EDGE_NODES,
        EDGE_FEATURES, GRAM_POOL, GRAM_ENDS, GRAM_FEATURES, ROWS, N_BUFFERS };
@@ -54,18 +57,22 @@ typedef struct {
     const uint8_t *word_pool, *gram_pool;
     const int64_t *word_ends, *gram_ends;
     const double *rows; /* (n_features + 1, stride): weight * idf by category, then idf squared */
-    WordSlot *words;
+    Places word_places, edge_places, gram_places;
+    WordSlot *words; /* one slot more than there are places: what a miss returns */
     EdgeSlot *edges;
-    GramSlot *grams;
-    int word_shift, edge_shift, gram_shift;
-    uint32_t first_gram; /* features before it are of words */
+    uint64_t *grams;
+    uint32_t *gram_entries;
+    /* What is counted is a slot: those of words, of edges, of grams, and one for all misses. */
+    uint32_t first_edge, first_gram, n_slots;
+    uint32_t *features; /* by slot */
+    uint64_t low_masks[SHORT_WORD + 1], high_masks[SHORT_WORD + 1];
     uint32_t n_features; /* the row after the last is zero: where what is not a feature goes */
     int n_categories, stride, longest_run, shortest_gram, longest_gram, bytes_growth, points_growth;
     double gram_weight;
     double logs[MOST_LOGS];
 } Model;
 
-typedef struct { uint32_t feature, start; } Occurrence;
+typedef struct { uint32_t slot, start; } Occurrence;
 
 typedef struct {
     uint8_t *low; /* the narrative in lower case, blanks as ' ', after one leading ' ' */
@@ -76,7 +83,8 @@ typedef struct {
     uint32_t *sources;         /* byte offset in the narrative of each code point */
     uint8_t *lowered;
     size_t chunk_room;
-    uint32_t *counts, *touched[2];
+    uint32_t *counts, *touched[2]; /* by slot; the slots that are not zero */
+    uint32_t *used;                /* their features */
     size_t n_touched[2];
     double *values, *sums;
     uint32_t *path_nodes, *path_starts; /* runs of words that end at the last word */
@@ -115,19 +123,34 @@ static uint64_t hash_bytes(const uint8_t *p, size_t n) {
     return h ^ (h >> 29);
 }
 
+INLINE uint64_t mix(uint64_t x) { /* one to one */
+    x *= 0xD6E8FEB86659FD93ull;
+    x ^= x >> 32;
+    x *= 0x9E3779B97F4A7C15ull;
+    return x ^ x >> 29;
+}
+
+INLINE uint32_t place_at(uint64_t h, uint32_t displacement, uint32_t mask) {
+    return ((uint32_t)h + displacement * ((uint32_t)(h >> 21) | 1)) & mask;
+}
+
+INLINE uint32_t find_place(const Places *places, uint64_t h) {
+    return place_at(h, places->displacements[h >> places->shift], places->mask);
+}
+
 /* All keys read up to 16 bytes from p, whatever n. */
-INLINE void word_key(const uint8_t *p, size_t n, uint64_t *low, uint64_t *high) {
+INLINE void word_key(const Model *m, const uint8_t *p, size_t n, uint64_t *low, uint64_t *high) {
     if (__builtin_expect(n <= SHORT_WORD, 1)) {
-        *low = keep_bytes(load8(p), (unsigned)n);
-        *high = (n > 8 ? keep_bytes(load8(p + 8), (unsigned)n - 8) : 0) | (uint64_t)n << 56;
+        *low = load8(p) & m->low_masks[n];
+        *high = (load8(p + 8) & m->high_masks[n]) | (uint64_t)n << 56;
     } else {
         *low = hash_bytes(p, n);
         *high = LONG_KEY | n;
     }
 }
 
-INLINE size_t word_home(const Model *m, uint64_t low, uint64_t high) {
-    return (size_t)(scatter(low * 0xD6E8FEB86659FD93ull ^ high) >> m->word_shift);
+INLINE uint64_t word_hash(uint64_t low, uint64_t high) {
+    return mix(low ^ high * 0xA24BAED4963EE407ull);
 }
 
 INLINE uint64_t gram_key(const uint8_t *p, size_t n) {
@@ -141,39 +164,34 @@ static int same_bytes(const uint8_t *pool, const int64_t *ends, uint32_t i, cons
     return (size_t)(ends[i] - start) == n && memcmp(pool + start, p, n) == 0;
 }
 
-INLINE const WordSlot *find_word(const Model *m, const uint8_t *p, size_t n) {
+/* Each returns the slot, or the last one of its table for a miss. */
+INLINE uint32_t find_word(const Model *m, const uint8_t *p, size_t n) {
     uint64_t low, high;
-    word_key(p, n, &low, &high);
-    size_t mask = ((size_t)1 << (64 - m->word_shift)) - 1, i = word_home(m, low, high);
-    for (;; i = (i + 1) & mask) {
-        const WordSlot *slot = m->words + i;
-        if (slot->node == NONE) return slot;
-        if (slot->low == low && slot->high == high &&
-            (n <= SHORT_WORD || same_bytes(m->word_pool, m->word_ends, slot->node, p, n)))
-            return slot;
-    }
+    word_key(m, p, n, &low, &high);
+    uint32_t i = find_place(&m->word_places, word_hash(low, high));
+    const WordSlot *slot = m->words + i;
+    int hit = (slot->low == low) & (slot->high == high);
+    if (__builtin_expect(n > SHORT_WORD, 0))
+        hit = hit && same_bytes(m->word_pool, m->word_ends, slot->node, p, n);
+    return hit ? i : m->word_places.mask + 1;
 }
 
-/* An empty slot holds node NONE and the zero row, which is what a miss returns. */
-INLINE const EdgeSlot *find_edge(const Model *m, uint32_t node, uint32_t word) {
+INLINE uint32_t find_edge(const Model *m, uint32_t node, uint32_t word) {
     uint64_t key = (uint64_t)node << 32 | word;
-    size_t mask = ((size_t)1 << (64 - m->edge_shift)) - 1;
-    size_t i = (size_t)(scatter(key) >> m->edge_shift);
-    while (m->edges[i].key != key && m->edges[i].node != NONE) i = (i + 1) & mask;
-    return m->edges + i;
+    uint32_t i = find_place(&m->edge_places, mix(key));
+    return m->edges[i].key == key ? i : m->edge_places.mask + 1;
 }
 
-INLINE uint32_t find_gram(const Model *m, const uint8_t *p, size_t n) {
-    uint64_t key = gram_key(p, n);
-    size_t mask = ((size_t)1 << (64 - m->gram_shift)) - 1;
-    size_t i = (size_t)(scatter(key) >> m->gram_shift);
-    for (;; i = (i + 1) & mask) {
-        const GramSlot *slot = m->grams + i;
-        if (slot->entry == NONE) return slot->feature;
-        if (slot->key == key &&
-            (n <= PACKED || same_bytes(m->gram_pool, m->gram_ends, slot->entry, p, n)))
-            return slot->feature;
-    }
+INLINE uint32_t find_gram(const Model *m, uint64_t key) {
+    uint32_t i = find_place(&m->gram_places, mix(key));
+    return m->grams[i] == key ? m->first_gram + i : m->n_slots;
+}
+
+static uint32_t find_long_gram(const Model *m, const uint8_t *p, size_t n) {
+    uint32_t slot = find_gram(m, gram_key(p, n));
+    if (slot == m->n_slots || n <= PACKED) return slot;
+    uint32_t entry = m->gram_entries[slot - m->first_gram];
+    return same_bytes(m->gram_pool, m->gram_ends, entry, p, n) ? slot : m->n_slots;
 }
 
 /* ---- room ---- */
@@ -211,27 +229,28 @@ static void free_scratch(Scratch *s) {
     free(s->low); free(s->word_bits); free(s->solid_bits); free(s->wide_bits); free(s->marks);
     free(s->points); free(s->sources); free(s->places); free(s->lowered); free(s->counts);
     free(s->touched[0]); free(s->touched[1]); free(s->values); free(s->sums);
-    free(s->path_nodes); free(s->path_starts); free(s->occurrences);
+    free(s->path_nodes); free(s->path_starts); free(s->occurrences); free(s->used);
 }
 
 static int make_scratch(Scratch *s, const Model *m) {
     memset(s, 0, sizeof *s);
-    size_t n = (size_t)m->n_features + 1, runs = (size_t)m->longest_run + 1;
+    size_t n = (size_t)m->n_slots + 1, runs = (size_t)m->longest_run + 1;
     s->counts = calloc(n, sizeof(uint32_t));
-    /* One more: counting writes the next place before it knows whether the feature is new. */
+    /* One more: counting writes the next place before it knows whether the slot is new. */
     s->touched[0] = malloc((n + 1) * sizeof(uint32_t));
     s->touched[1] = malloc((n + 1) * sizeof(uint32_t));
+    s->used = malloc(n * sizeof(uint32_t));
     s->values = malloc(n * sizeof(double));
     s->sums = malloc((size_t)m->stride * sizeof(double));
     s->path_nodes = malloc(runs * sizeof(uint32_t));
     s->path_starts = malloc(runs * sizeof(uint32_t));
-    return !s->counts || !s->touched[0] || !s->touched[1] || !s->values || !s->sums ||
+    return !s->counts || !s->used || !s->touched[0] || !s->touched[1] || !s->values || !s->sums ||
            !s->path_nodes || !s->path_starts;
 }
 
 /* ---- counting ---- */
 
-static void remember(Scratch *s, uint32_t feature, uint32_t start) {
+static void remember(Scratch *s, uint32_t slot, uint32_t start) {
     if (s->n_occurrences == s->occurrence_room) {
         size_t room = 2 * s->occurrence_room + 1024;
         if (grow(&s->occurrences, room * sizeof(Occurrence))) {
@@ -240,27 +259,48 @@ static void remember(Scratch *s, uint32_t feature, uint32_t start) {
         }
         s->occurrence_room = room;
     }
-    s->occurrences[s->n_occurrences++] = (Occurrence){feature, start};
+    s->occurrences[s->n_occurrences++] = (Occurrence){slot, start};
 }
 
-INLINE void count(Scratch *s, int block, uint32_t feature, uint32_t start, int located) {
-    s->touched[block][s->n_touched[block]] = feature;
-    s->n_touched[block] += s->counts[feature]++ == 0;
-    if (located) remember(s, feature, start);
+INLINE void count(Scratch *s, int block, uint32_t slot, uint32_t start, int located) {
+    s->touched[block][s->n_touched[block]] = slot;
+    s->n_touched[block] += s->counts[slot]++ == 0;
+    if (located) remember(s, slot, start);
 }
 
 INLINE void count_word(const Model *m, Scratch *s, const uint8_t *p, size_t n, uint32_t start,
                        int located) {
-    const WordSlot *word = find_word(m, p, n);
-    count(s, 0, word->feature, start, located);
+    uint32_t slot = find_word(m, p, n), node = m->words[slot].node;
+    count(s, 0, node == NONE ? m->n_slots : slot, start, located);
     for (int d = m->longest_run - 2; d >= 0; d--) {
-        const EdgeSlot *edge = find_edge(m, s->path_nodes[d], word->node);
-        count(s, 0, edge->feature, s->path_starts[d], located);
-        s->path_nodes[d + 1] = edge->node;
+        uint32_t edge = find_edge(m, s->path_nodes[d], node);
+        uint32_t next = m->edges[edge].node;
+        count(s, 0, next == NONE ? m->n_slots : m->first_edge + edge, s->path_starts[d], located);
+        s->path_nodes[d + 1] = next;
         s->path_starts[d + 1] = s->path_starts[d];
     }
-    s->path_nodes[0] = word->node;
+    s->path_nodes[0] = node;
     s->path_starts[0] = start;
+}
+
+/* The n-grams of g bytes in a padded chunk of ASCII. */
+INLINE void count_grams(const Model *m, Scratch *s, const uint8_t *padded, size_t length, size_t g,
+                        uint32_t start, int located) {
+    if (g > PACKED) {
+        for (size_t j = 0; j + g <= length; j++)
+            count(s, 1, find_long_gram(m, padded + j, g), start, located);
+        return;
+    }
+    uint64_t mask = (1ull << (8 * g)) - 1, tag = (uint64_t)g << 56;
+    uint32_t *counts = s->counts, *touched = s->touched[1];
+    size_t n = s->n_touched[1];
+    for (size_t j = 0; j + g <= length; j++) {
+        uint32_t slot = find_gram(m, (load8(padded + j) & mask) | tag);
+        touched[n] = slot;
+        n += counts[slot]++ == 0;
+        if (located) remember(s, slot, start);
+    }
+    s->n_touched[1] = n;
 }
 
 /* ---- ASCII ---- */
@@ -357,11 +397,10 @@ INLINE void code_ascii(const Model *m, Scratch *s, size_t from, size_t to, int l
         size_t length = s->marks[i + 1] - s->marks[i] + 2;
         for (size_t g = (size_t)m->shortest_gram; g <= (size_t)m->longest_gram; g++) {
             if (length <= g) {
-                count(s, 1, find_gram(m, padded, length), s->marks[i], located);
+                count(s, 1, find_long_gram(m, padded, length), s->marks[i], located);
                 break;
             }
-            for (size_t j = 0; j + g <= length; j++)
-                count(s, 1, find_gram(m, padded + j, g), s->marks[i], located);
+            count_grams(m, s, padded, length, g, s->marks[i], located);
         }
     }
 }
@@ -455,11 +494,11 @@ static void code_chunk(const Model *m, Scratch *s, size_t from, size_t to, int l
     size_t length = n_places + 2;
     for (size_t g = (size_t)m->shortest_gram; g <= (size_t)m->longest_gram; g++) {
         if (length <= g) {
-            count(s, 1, find_gram(m, low, n + 2), s->sources[from], located);
+            count(s, 1, find_long_gram(m, low, n + 2), s->sources[from], located);
             break;
         }
         for (size_t j = 0; j + g <= length; j++)
-            count(s, 1, find_gram(m, low + places[j], places[j + g] - places[j]),
+            count(s, 1, find_long_gram(m, low + places[j], places[j + g] - places[j]),
                   s->sources[from], located);
     }
 }
@@ -554,9 +593,10 @@ INLINE double term_frequency(const Model *m, uint32_t n) {
 static double block_factor(const Model *m, Scratch *s, int block) {
     double squares = 0;
     for (size_t i = 0; i < s->n_touched[block]; i++) {
-        uint32_t feature = s->touched[block][i];
-        double value = term_frequency(m, s->counts[feature]);
+        uint32_t slot = s->touched[block][i], feature = m->features[slot];
+        double value = term_frequency(m, s->counts[slot]);
         s->values[i] = value;
+        s->used[i] = feature;
         squares += value * value * m->rows[(size_t)feature * (size_t)m->stride + m->n_categories];
     }
     return squares > 0 ? (block ? m->gram_weight : 1.0) / sqrt(squares) : 0;
@@ -577,7 +617,7 @@ static int score_narrative(const Model *m, Scratch *s, const uint8_t *text, size
     for (int block = 0; block < 2; block++) {
         if (!s->n_touched[block]) continue;
         double factor = block_factor(m, s, block);
-        add_rows(m->rows, (size_t)m->stride, s->touched[block], s->values, s->n_touched[block],
+        add_rows(m->rows, (size_t)m->stride, s->used, s->values, s->n_touched[block],
                  s->sums);
         for (int j = 0; j < m->n_categories; j++) out[j] += factor * s->sums[j];
     }
@@ -592,7 +632,7 @@ static int locate_narrative(const Model *m, Scratch *s, const uint8_t *text, siz
     for (size_t i = 0; i < n_parts * (size_t)m->n_categories; i++) out[i] = 0;
     double factors[2] = {block_factor(m, s, 0), block_factor(m, s, 1)};
     for (size_t i = 0; n_parts && i < s->n_occurrences; i++) {
-        uint32_t feature = s->occurrences[i].feature;
+        uint32_t slot = s->occurrences[i].slot, feature = m->features[slot];
         if (feature == m->n_features) continue;
         size_t low = 0, high = n_parts; /* the last part that begins at or before it, or the first */
         while (high - low > 1) {
@@ -600,8 +640,8 @@ static int locate_narrative(const Model *m, Scratch *s, const uint8_t *text, siz
             if (starts[middle] <= (int64_t)s->occurrences[i].start) low = middle;
             else high = middle;
         }
-        uint32_t tf = s->counts[feature];
-        double share = factors[feature >= m->first_gram] * term_frequency(m, tf) / tf;
+        uint32_t tf = s->counts[slot];
+        double share = factors[slot >= m->first_gram] * term_frequency(m, tf) / tf;
         const double *row = m->rows + (size_t)feature * (size_t)m->stride;
         double *to = out + low * (size_t)m->n_categories;
         for (int j = 0; j < m->n_categories; j++) to[j] += share * row[j];
@@ -617,7 +657,9 @@ static const char *CAPSULE = "boundary_research.classifier._kernel.Model";
 static void free_model(Model *m) {
     for (int i = 0; i < N_BUFFERS; i++)
         if (m->buffers[i].obj) PyBuffer_Release(m->buffers + i);
-    free(m->words); free(m->edges); free(m->grams); free(m);
+    free(m->word_places.displacements); free(m->edge_places.displacements);
+    free(m->gram_places.displacements); free(m->words); free(m->edges); free(m->grams);
+    free(m->gram_entries); free(m->features); free(m);
 }
 
 static void destroy(PyObject *capsule) {
@@ -625,55 +667,141 @@ static void destroy(PyObject *capsule) {
     if (m) free_model(m);
 }
 
-static int slots_shift(size_t n) { /* at most a quarter full */
-    int bits = 4;
-    while (((size_t)1 << bits) < 4 * n) bits++;
-    return 64 - bits;
+enum { MOST_DISPLACEMENTS = 1 << 16 };
+
+/* Try one table size: 0 if every key got a slot, 1 if not, -1 without memory. */
+static int try_places(Places *places, const uint64_t *hashes, size_t n, int slot_bits,
+                      uint32_t *slots) {
+    int bucket_bits = slot_bits > 3 ? slot_bits - 2 : 1, result = -1;
+    size_t n_slots = (size_t)1 << slot_bits, n_buckets = (size_t)1 << bucket_bits, largest = 0;
+    places->shift = 64 - bucket_bits;
+    places->mask = (uint32_t)(n_slots - 1);
+    free(places->displacements);
+    places->displacements = calloc(n_buckets, sizeof(uint16_t));
+    uint32_t *begin = calloc(n_buckets + 1, sizeof(uint32_t));
+    uint32_t *fill = calloc(n_buckets, sizeof(uint32_t));
+    uint32_t *order = malloc((n + 1) * sizeof(uint32_t));
+    uint8_t *taken = calloc(n_slots, 1);
+    if (!places->displacements || !begin || !fill || !order || !taken) goto done;
+    for (size_t i = 0; i < n; i++) begin[(hashes[i] >> places->shift) + 1]++;
+    for (size_t b = 0; b < n_buckets; b++) {
+        if (begin[b + 1] > largest) largest = begin[b + 1];
+        begin[b + 1] += begin[b];
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t b = hashes[i] >> places->shift;
+        order[begin[b] + fill[b]++] = (uint32_t)i;
+    }
+    result = 0;
+    for (size_t size = largest; size > 0 && !result; size--) /* the fullest buckets first */
+        for (size_t b = 0; b < n_buckets && !result; b++) {
+            if (fill[b] != size) continue;
+            uint32_t d = 0;
+            for (size_t done = 0; done < size && d < MOST_DISPLACEMENTS; d++) {
+                for (done = 0; done < size; done++) {
+                    uint32_t i = order[begin[b] + done];
+                    uint32_t slot = place_at(hashes[i], d, places->mask);
+                    if (taken[slot]) break;
+                    taken[slot] = 1;
+                    slots[i] = slot;
+                }
+                for (size_t k = 0; done < size && k < done; k++)
+                    taken[slots[order[begin[b] + k]]] = 0;
+                result = done < size;
+                if (!result) places->displacements[b] = (uint16_t)d;
+            }
+        }
+done:
+    free(begin); free(fill); free(order); free(taken);
+    return result;
 }
 
-static int build_tables(Model *m) {
-    size_t n_words = (size_t)m->buffers[WORD_ENDS].len / 8;
-    size_t n_edges = (size_t)m->buffers[EDGE_KEYS].len / 8;
-    size_t n_grams = (size_t)m->buffers[GRAM_ENDS].len / 8;
+/* 0, or 1 if two keys are the same, or -1 without memory. */
+static int make_places(Places *places, const uint64_t *hashes, size_t n, uint32_t *slots) {
+    int bits = 2, result = 1;
+    while (((size_t)1 << bits) * 9 < n * 10) bits++;
+    for (int more = 0; result == 1 && more < 3 && bits + more < 31; more++)
+        result = try_places(places, hashes, n, bits + more, slots);
+    return result;
+}
+
+static void make_masks(Model *m) {
+    for (unsigned n = 0; n <= SHORT_WORD; n++) {
+        m->low_masks[n] = keep_bytes(~0ull, n);
+        m->high_masks[n] = n > 8 ? keep_bytes(~0ull, n - 8) : 0;
+    }
+}
+
+static int fill_tables(Model *m, const uint64_t *word_keys, const uint32_t *word_slots,
+                       const uint32_t *edge_slots, const uint64_t *gram_keys,
+                       const uint32_t *gram_slots, const size_t *n) {
+    size_t w = (size_t)m->word_places.mask + 1, e = (size_t)m->edge_places.mask + 1,
+           g = (size_t)m->gram_places.mask + 1;
     const uint32_t *word_features = m->buffers[WORD_FEATURES].buf;
     const uint64_t *edge_keys = m->buffers[EDGE_KEYS].buf;
     const uint32_t *edge_nodes = m->buffers[EDGE_NODES].buf;
     const uint32_t *edge_features = m->buffers[EDGE_FEATURES].buf;
     const uint32_t *gram_features = m->buffers[GRAM_FEATURES].buf;
-    m->word_shift = slots_shift(n_words);
-    m->edge_shift = slots_shift(n_edges);
-    m->gram_shift = slots_shift(n_grams);
-    size_t w = (size_t)1 << (64 - m->word_shift), e = (size_t)1 << (64 - m->edge_shift),
-           g = (size_t)1 << (64 - m->gram_shift);
-    m->words = malloc(w * sizeof *m->words);
-    m->edges = malloc(e * sizeof *m->edges);
-    m->grams = malloc(g * sizeof *m->grams);
-    if (!m->words || !m->edges || !m->grams) return -1;
-    for (size_t i = 0; i < w; i++) m->words[i] = (WordSlot){0, 0, NONE, m->n_features};
-    for (size_t i = 0; i < e; i++) m->edges[i] = (EdgeSlot){~0ull, NONE, m->n_features};
-    for (size_t i = 0; i < g; i++) m->grams[i] = (GramSlot){0, NONE, m->n_features};
-    /* The pools end in slack, so that keys may be read 16 bytes at a time. */
-    for (size_t i = 0; i < n_words; i++) {
-        int64_t start = i ? m->word_ends[i - 1] : 0;
-        uint64_t low, high;
-        word_key(m->word_pool + start, (size_t)(m->word_ends[i] - start), &low, &high);
-        size_t at = word_home(m, low, high);
-        while (m->words[at].node != NONE) at = (at + 1) & (w - 1);
-        m->words[at] = (WordSlot){low, high, (uint32_t)i, word_features[i]};
+    m->first_edge = (uint32_t)w;
+    m->first_gram = (uint32_t)(w + e);
+    m->n_slots = (uint32_t)(w + e + g);
+    m->words = malloc((w + 1) * sizeof *m->words);
+    m->edges = malloc((e + 1) * sizeof *m->edges);
+    m->grams = calloc(g, sizeof *m->grams);
+    m->gram_entries = calloc(g, sizeof *m->gram_entries);
+    m->features = malloc(((size_t)m->n_slots + 1) * sizeof *m->features);
+    if (!m->words || !m->edges || !m->grams || !m->gram_entries || !m->features) return -1;
+    for (size_t i = 0; i <= w; i++) m->words[i] = (WordSlot){0, 0, NONE};
+    for (size_t i = 0; i <= e; i++) m->edges[i] = (EdgeSlot){~0ull, NONE};
+    for (size_t i = 0; i <= m->n_slots; i++) m->features[i] = m->n_features;
+    for (size_t i = 0; i < n[0]; i++) {
+        m->words[word_slots[i]] = (WordSlot){word_keys[2 * i], word_keys[2 * i + 1], (uint32_t)i};
+        m->features[word_slots[i]] = word_features[i];
     }
-    for (size_t i = 0; i < n_edges; i++) {
-        size_t at = (size_t)(scatter(edge_keys[i]) >> m->edge_shift);
-        while (m->edges[at].node != NONE) at = (at + 1) & (e - 1);
-        m->edges[at] = (EdgeSlot){edge_keys[i], edge_nodes[i], edge_features[i]};
+    for (size_t i = 0; i < n[1]; i++) {
+        m->edges[edge_slots[i]] = (EdgeSlot){edge_keys[i], edge_nodes[i]};
+        m->features[m->first_edge + edge_slots[i]] = edge_features[i];
     }
-    for (size_t i = 0; i < n_grams; i++) {
-        int64_t start = i ? m->gram_ends[i - 1] : 0;
-        uint64_t key = gram_key(m->gram_pool + start, (size_t)(m->gram_ends[i] - start));
-        size_t at = (size_t)(scatter(key) >> m->gram_shift);
-        while (m->grams[at].entry != NONE) at = (at + 1) & (g - 1);
-        m->grams[at] = (GramSlot){key, (uint32_t)i, gram_features[i]};
+    for (size_t i = 0; i < n[2]; i++) {
+        m->grams[gram_slots[i]] = gram_keys[i];
+        m->gram_entries[gram_slots[i]] = (uint32_t)i;
+        m->features[m->first_gram + gram_slots[i]] = gram_features[i];
     }
     return 0;
+}
+
+static int build_tables(Model *m) {
+    size_t n[3] = {(size_t)m->buffers[WORD_ENDS].len / 8, (size_t)m->buffers[EDGE_KEYS].len / 8,
+                   (size_t)m->buffers[GRAM_ENDS].len / 8};
+    const uint64_t *edge_keys = m->buffers[EDGE_KEYS].buf;
+    int result = -1;
+    size_t most = n[0] > n[1] ? n[0] : n[1];
+    most = most > n[2] ? most : n[2];
+    uint64_t *hashes = malloc((most + 1) * 8), *word_keys = malloc((2 * n[0] + 1) * 8),
+             *gram_keys = malloc((n[2] + 1) * 8);
+    uint32_t *slots = malloc((n[0] + n[1] + n[2] + 1) * sizeof(uint32_t));
+    if (!hashes || !word_keys || !gram_keys || !slots) goto done;
+    make_masks(m);
+    /* The pools end in slack, so that keys may be read 16 bytes at a time. */
+    for (size_t i = 0; i < n[0]; i++) {
+        int64_t start = i ? m->word_ends[i - 1] : 0;
+        uint64_t *key = word_keys + 2 * i;
+        word_key(m, m->word_pool + start, (size_t)(m->word_ends[i] - start), key, key + 1);
+        hashes[i] = word_hash(key[0], key[1]);
+    }
+    if ((result = make_places(&m->word_places, hashes, n[0], slots))) goto done;
+    for (size_t i = 0; i < n[1]; i++) hashes[i] = mix(edge_keys[i]);
+    if ((result = make_places(&m->edge_places, hashes, n[1], slots + n[0]))) goto done;
+    for (size_t i = 0; i < n[2]; i++) {
+        int64_t start = i ? m->gram_ends[i - 1] : 0;
+        gram_keys[i] = gram_key(m->gram_pool + start, (size_t)(m->gram_ends[i] - start));
+        hashes[i] = mix(gram_keys[i]);
+    }
+    if ((result = make_places(&m->gram_places, hashes, n[2], slots + n[0] + n[1]))) goto done;
+    result = fill_tables(m, word_keys, slots, slots + n[0], gram_keys, slots + n[0] + n[1], n);
+done:
+    free(hashes); free(word_keys); free(gram_keys); free(slots);
+    return result;
 }
 
 static int check_ends(const Py_buffer *pool, const Py_buffer *ends) {
@@ -767,9 +895,9 @@ static PyObject *build(PyObject *self, PyObject *args) {
     Model *m = calloc(1, sizeof *m);
     if (!m) return PyErr_NoMemory();
     Py_buffer *b = m->buffers;
-    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*y*y*y*y*y*y*IIiiiiid", b, b + 1, b + 2, b + 3, b + 4,
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*y*y*y*y*y*y*Iiiiiid", b, b + 1, b + 2, b + 3, b + 4,
                           b + 5, b + 6, b + 7, b + 8, b + 9, b + 10, b + 11, b + 12,
-                          &m->first_gram, &m->n_features, &m->n_categories, &m->stride, &m->longest_run,
+                          &m->n_features, &m->n_categories, &m->stride, &m->longest_run,
                           &m->shortest_gram, &m->longest_gram, &m->gram_weight)) {
         /* A failed parse has released what it took. */
         free(m);
@@ -780,9 +908,12 @@ static PyObject *build(PyObject *self, PyObject *args) {
         PyErr_SetString(PyExc_ValueError, "the arrays of the model do not fit together");
         return NULL;
     }
-    if (build_tables(m)) {
+    int result = build_tables(m);
+    if (result) {
         free_model(m);
-        return PyErr_NoMemory();
+        if (result < 0) return PyErr_NoMemory();
+        PyErr_SetString(PyExc_ValueError, "two terms of the model are the same");
+        return NULL;
     }
     for (int i = 1; i < MOST_LOGS; i++) m->logs[i] = 1 + log((double)i);
     PyObject *capsule = PyCapsule_New(m, CAPSULE, destroy);

@@ -287,7 +287,6 @@ def _build(classifier: NarrativeClassifier) -> Any:
             *_pool(gram_terms),
             np.arange(len(word_terms), n, dtype=np.uint32),
             _rows(classifier.coef_, idf),
-            len(word_terms),
             n,
             k,
             _stride(k),

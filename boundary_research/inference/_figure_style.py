@@ -63,7 +63,7 @@ _GROUP_STYLES = [
     ("X", "#CC79A7", True),
     ("<", "#56B4E9", False),
 ]
-PREFERRED = ("dsl", "ppi", "rogan_gladen", "gold_only", "naive")
+PREFERRED = ("ppi", "dsl", "rogan_gladen", "gold_only", "naive")
 
 
 def estimator_marks(estimators: Sequence[str]) -> dict[str, Mark]:

@@ -102,6 +102,12 @@ def fit(
         first = np.full(outcomes, min(1.0, most))
         rough = solve(ppi_equations(sample, family, first, base), start)
         good = rough.converged
+        if not good.all():
+            # Where the full correction has no root, tune from the gold codes alone.
+            alone = solve(ppi_equations(sample, family, np.zeros(outcomes), base), None)
+            rescued = ~good & alone.converged
+            rough.b[rescued], rough.jacobian[rescued] = alone.b[rescued], alone.jacobian[rescued]
+            good = good | rescued
         if good.any():
             anywhere = np.flatnonzero(good)[0]  # stands in where there is no root
             b = np.where(good[:, None], rough.b, rough.b[anywhere])

@@ -58,13 +58,17 @@ def write_agreement(
     codings: str | Path, folder: str | Path, *, random_state: int = 0
 ) -> list[Path]:
     """Write agreement, disagreement and confusion tables and a figure, and return the paths."""
+    import matplotlib.pyplot as plt
+
     table = read_codings(codings)
     output = check_output_folder(folder)
     agreement = agreement_table(table, random_state=random_state)
     figure = cast("Figure", plot_agreement(agreement).figure)
-    return [
+    paths = [
         write_table(agreement, output / "agreement"),
         write_table(disagreement_table(table), output / "disagreement"),
         write_table(confusion_of_categories(table), output / "confusion"),
         write_atomically(output / "agreement.png", partial(figure.savefig, dpi=150)),
     ]
+    plt.close(figure)
+    return paths
