@@ -65,6 +65,16 @@ def test_users_own_codebook_needs_only_four_keys(tmp_path):
     book = load_codebook(write(tmp_path / "a.yaml", MINIMAL))
     assert book.category_ids == ["late", "absent"]
     assert "Lateness" in book._repr_html_()
+    assert repr(book) == "<Codebook tiny 0.1: 2 categories>"
+
+
+def test_none_and_unclear_are_reserved_without_being_listed(tmp_path):
+    categories = [{**MINIMAL["categories"][0], "exclude": [{"text": "Ill.", "see": "none"}]}]
+    book = load_codebook(write(tmp_path / "a.yaml", {**MINIMAL, "categories": categories}))
+    assert book["late"].exclude[0].see == "none"
+    taken = [{**MINIMAL["categories"][0], "id": "unclear"}]
+    with pytest.raises(DataError, match="reserved"):
+        load_codebook(write(tmp_path / "b.yaml", {**MINIMAL, "categories": taken}))
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ class _Reader(YamlReader):
         categories = self.check_ids(content["categories"], "categories")
         if not categories:
             raise self.fail(("categories",), "holds no category. Add at least one.")
-        reserved = list(content.get("reserved", {}))
+        reserved = list(content.get("reserved", {})) or ["none", "unclear"]
         for i, category in enumerate(content["categories"]):
             path: _Path = ("categories", i)
             if category["id"] in reserved:

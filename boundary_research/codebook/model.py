@@ -77,7 +77,7 @@ class ConfusablePair:
     question: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Codebook:
     """A codebook, read from YAML by `load_codebook` and never changed afterwards.
 
@@ -120,6 +120,9 @@ class Codebook:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_id", {c.id: c for c in self.categories})
+
+    def __repr__(self) -> str:
+        return f"<Codebook {self.id} {self.version}: {len(self)} categories>"
 
     @property
     def category_ids(self) -> list[str]:
