@@ -18,7 +18,9 @@ from boundary_research.corpus.bundled import data_folder, load_corpus
 def default_model_id() -> str:
     """Return what the default model depends on, as a hash: corpus, parameters, library version."""
     folder = data_folder() / "corpus"
-    parts = [hash_file(folder / f"{name}.csv") for name in ("incidents", "gold", "splits")]
+    parts = [
+        hash_file(folder / f"{name}.csv") for name in ("incidents", "gold", "evidence", "splits")
+    ]
     parts += [str(FILE_FORMAT), sklearn.__version__, repr(NarrativeClassifier().get_params())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -32,6 +34,7 @@ def train_default_classifier() -> NarrativeClassifier:
         part.incidents["narrative"].tolist(),
         part.codes,
         groups=part.incidents["author_id"].tolist(),
+        evidence=part.evidence,
     )
 
 

@@ -33,6 +33,7 @@ def crossfit(
     codes: pd.DataFrame,
     *,
     groups: Sequence[Any] | None = None,
+    evidence: pd.DataFrame | None = None,
     n_folds: int = 5,
     random_state: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -49,6 +50,8 @@ def crossfit(
     codes : DataFrame of bools, shape (n, k)
     groups : sequence, length n, optional
         Authors or agencies that must stay on one side.
+    evidence : DataFrame, optional
+        As for `fit`; `incident_id` refers to the index of `codes`.
     n_folds : int
     random_state : int
 
@@ -71,11 +74,7 @@ def crossfit(
     predicted = np.zeros(labels.shape, dtype=bool)
     fold = np.full(len(array), -1)
     for number, (train, test) in enumerate(split_folds(labels, owners, n_folds, random_state)):
-        model = clone(classifier).fit(
-            array[train].tolist(),
-            codes.iloc[train],
-            groups=None if owners is None else [owners[i] for i in train],
-        )
+        model = fit_rows(classifier, texts, codes, train, groups=owners, evidence=evidence)
         probabilities[test] = model.predict_proba(array[test].tolist())
         predicted[test] = probabilities[test] >= model.thresholds_
         fold[test] = number
@@ -83,6 +82,27 @@ def crossfit(
         units = len(set(owners)) if owners is not None else len(array)
         raise DataError(f"cross-fitting needs at least 2 groups or narratives, found {units}.")
     return probabilities, predicted, fold
+
+
+def fit_rows(
+    classifier: NarrativeClassifier,
+    texts: Sequence[str],
+    codes: pd.DataFrame,
+    rows: np.ndarray,
+    *,
+    groups: Sequence[Any] | None = None,
+    evidence: pd.DataFrame | None = None,
+) -> NarrativeClassifier:
+    """Return a clone fitted on some narratives, with their groups and evidence only."""
+    narratives = list(texts)
+    if evidence is not None:
+        evidence = evidence[evidence["incident_id"].isin(codes.index[rows])]
+    return clone(classifier).fit(
+        [narratives[i] for i in rows],
+        codes.iloc[rows],
+        groups=None if groups is None else np.asarray(groups, dtype=object)[rows].tolist(),
+        evidence=evidence,
+    )
 
 
 def evaluate(
