@@ -92,8 +92,8 @@ def choose_threshold(probabilities: np.ndarray) -> float:
 
     With calibrated probabilities the expected F1 of calling the m most probable narratives present
     is 2 Σp(1..m) / (m + Σp), and the best threshold is half of its maximum (Lipton, Elkan and
-    Naryanaswamy 2014, theorem 1). It varies less from sample to sample than the cut with the best F1 in the
-    sample itself.
+    Naryanaswamy 2014, theorem 1). It varies less from sample to sample than the cut with
+    the best F1 in the sample itself.
     """
     ranked = np.sort(probabilities)[::-1]
     expected = 2 * np.cumsum(ranked) / (np.arange(1, len(ranked) + 1) + ranked.sum())

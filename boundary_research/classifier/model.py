@@ -21,7 +21,7 @@ from boundary_research.classifier._model_file import read_model_file, write_mode
 from boundary_research.classifier._passages import Passages, cut_passages
 from boundary_research.classifier.text import NarrativeVectorizer, TermCounts
 
-FILE_FORMAT = 2  # 2: the parameter evidence_weight
+FILE_FORMAT = 2  # 2: the parameters ratio_share and evidence_weight
 
 
 class ThinCategoryWarning(UserWarning):
@@ -31,7 +31,7 @@ class ThinCategoryWarning(UserWarning):
 class NarrativeClassifier(ClassifierMixin, BaseEstimator):
     """Multi-label classifier of narratives: NB-weighted logistic regression on n-grams.
 
-    Each category has a logistic regression on word and character n-grams (TF-IDF) that are scaled
+    Each category has a logistic regression on word and character n-grams (TF-IDF), scaled in part
     by their naive-Bayes log-count ratio (Wang and Manning 2012, *Baselines and bigrams*, section
     2). Probabilities are calibrated (Platt 2000) and decision thresholds chosen for the best
     expected F1, both on cross-validated scores; .5 is never assumed.
@@ -54,6 +54,8 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         Share of right decisions wanted (in cross-validation) among those called `present`.
     miss_rate : float
         Share of a category's narratives that may be called `absent` (in cross-validation).
+    ratio_share : float
+        How far n-grams are scaled by their log-count ratio: 1 wholly, 0 not at all.
     evidence_weight : float
         Weight of a passage beside a narrative where `fit` is given evidence; 0 ignores it.
     random_state : int
@@ -95,6 +97,7 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         cv: int = 5,
         precision: float = 0.8,
         miss_rate: float = 0.1,
+        ratio_share: float = 0.5,
         evidence_weight: float = 0.3,
         random_state: int = 0,
     ) -> None:
@@ -107,6 +110,7 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         self.cv = cv
         self.precision = precision
         self.miss_rate = miss_rate
+        self.ratio_share = ratio_share
         self.evidence_weight = evidence_weight
         self.random_state = random_state
 
@@ -158,6 +162,7 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         names, labels = check_codes(codes, len(texts))
         check_fraction(self.precision, name="precision", one=True)
         check_fraction(self.miss_rate, name="miss_rate", zero=True)
+        check_fraction(self.ratio_share, name="ratio_share", zero=True, one=True)
         if groups is not None and len(groups) != len(texts):
             raise DataError(f"groups has {len(groups)} entries for {len(texts)} narratives.")
         self.classes_ = names
@@ -207,6 +212,7 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
                 weights[used, j],
                 C=self.C,
                 alpha=self.alpha,
+                ratio_share=self.ratio_share,
                 random_state=self.random_state,
             )
         return coef, intercept
