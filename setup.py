@@ -15,5 +15,5 @@ setup(
             py_limited_api=True,
             optional=True,  # without a compiler the scikit-learn path is used
         )
-    ]
+    ],
 )

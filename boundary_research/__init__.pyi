@@ -1,6 +1,7 @@
 from ._checks import DataError as DataError
 from .classifier.decisions import CodedIncidents as CodedIncidents
 from .classifier.decisions import code as code
+from .classifier.decisions import read_coded as read_coded
 from .classifier.default_model import default_classifier as default_classifier
 from .classifier.evaluation import crossfit as crossfit
 from .classifier.evaluation import evaluate as evaluate

@@ -41,6 +41,9 @@ def code(
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of a text file.")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Delimiter of a text file.")] = None,
+    show_text: Annotated[
+        bool, typer.Option("--show-text", help="Put each passage into the evidence table.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -77,6 +80,10 @@ def code(
         classifier = NarrativeClassifier.load(model)
         described, trained = f"Coded by the model file {model.name}.", model.name
     coding = code_incidents(loaded, classifier, progress=not quiet)
+    if show_text:
+        texts = loaded.incidents.set_index("incident_id")["narrative"]
+        rows = coding.evidence.itertuples()
+        coding.evidence["passage"] = [texts[row.incident_id][row.start : row.end] for row in rows]
     coding.write(folder, format=format)
     book = load_codebook()
     write_coding_report(
@@ -181,6 +188,22 @@ def page(
 
     chosen = DEFAULT_PORT if port is None else port
     serve_page(store, host=host, port=chosen, certificate=certificate, key=key, announce=typer.echo)
+
+
+@app.command()
+def gold(
+    store: Annotated[Path, typer.Argument(help="Store of a study that has been coded.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")],
+) -> None:
+    """Write a store's codings, gold codes and sample: what a study.yaml or prevalence needs."""
+    from boundary_research._files import write_table
+    from boundary_research.coding.store import CodingStore
+
+    with CodingStore(store) as opened:
+        tables = {"codings": opened.codings(), "gold": opened.gold(), "sample": opened.sample()}
+    folder = check_output_folder(output)
+    for name, table in tables.items():
+        typer.echo(write_table(table, folder / name))
 
 
 @app.command()

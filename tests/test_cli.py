@@ -59,6 +59,8 @@ def test_quiet_prints_nothing_and_parquet_is_written(reports, model_file, tmp_pa
     [
         ("", [], "is empty"),
         ("a,b\n1,2\n", [], "'incident_id', 'narrative' not found"),
+        ("a,b\n1,2\n", [], "--id-column, --text-column"),
+        ("incident_id,narrative\n", [], "no rows below the header"),
         ("PK\x03\x04xxxx", [], "not a text file"),
         (
             "incident_id,narrative\n1,x\n",
@@ -99,6 +101,22 @@ def test_codebook_is_checked_and_printed(tmp_path, capsys):
     )
     assert main(["codebook", "check", str(tmp_path / "own.yaml")]) == 0
     assert "own 1: 1 categories" in capsys.readouterr().out
+
+
+def test_passages_are_written_only_on_request(reports, model_file, tmp_path):
+    arguments = [
+        "code",
+        str(reports),
+        "-o",
+        str(tmp_path / "out"),
+        "--model",
+        str(model_file),
+        "-q",
+    ]
+    assert main(arguments) == 0
+    assert "passage" not in pd.read_csv(tmp_path / "out" / "evidence.csv")
+    assert main([*arguments, "--show-text"]) == 0
+    assert "She lent him money." in set(pd.read_csv(tmp_path / "out" / "evidence.csv")["passage"])
 
 
 def test_missing_argument_is_one_line(capsys):

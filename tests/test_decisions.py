@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from boundary_research import DataError, NarrativeClassifier, code, load_incidents
+from boundary_research import DataError, NarrativeClassifier, code, load_incidents, read_coded
 
 
 @pytest.fixture
@@ -64,3 +64,14 @@ def test_no_incidents_at_all(model):
 def test_doubled_ids_are_refused(model, incidents):
     with pytest.raises(DataError, match="row 2 repeat"):
         code(incidents.assign(incident_id=["a", "a", "b", "c"]), model)
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_written_codes_are_read_back_as_the_long_table(model, incidents, tmp_path, format):
+    coding = code(incidents, model)
+    coding.write(tmp_path, format=format)
+    back = read_coded(tmp_path / f"coded.{format}")
+    pd.testing.assert_frame_equal(back, coding.coded, atol=1e-4, rtol=0)
+    (tmp_path / "other.csv").write_text("incident_id,a\n1,2\n")
+    with pytest.raises(DataError, match="no columns that end in _decision"):
+        read_coded(tmp_path / "other.csv")

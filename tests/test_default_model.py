@@ -54,6 +54,9 @@ def test_test_authors_are_left_alone(monkeypatch):
     seen = {}
 
     class Spy:
+        def __init__(self, **parameters):
+            pass
+
         def get_params(self):
             return {}
 

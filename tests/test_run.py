@@ -152,3 +152,24 @@ def test_sample_of_other_incidents_is_refused(folder, tmp_path):
     (folder / "other.yaml").write_text(text)
     with pytest.raises(DataError, match="1 drawn incidents are not among the incidents"):
         run_study(folder / "other.yaml", output=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("large: [urban,", "large: [urbn,"), "level 'urbn' does not occur.*urban"),
+        (("coder_b]", "coder_z]"), "coder 'coder_z' has no codings.*coder_a, coder_b"),
+        (
+            ("groups: agency_id", "groups: agency"),
+            "key classifier.groups: column 'agency' not found",
+        ),
+        (("by: [community]", "by: [comunity]"), "key prevalence.by: column 'comunity' not found"),
+        (("formula: ~ community", "formula: ~ comunity"), "'comunity'"),
+    ],
+)
+def test_slips_in_the_plan_are_told_before_anything_long_runs(folder, tmp_path, change, said):
+    text = (folder / "study.yaml").read_text()
+    assert change[0] in text
+    (folder / "slip.yaml").write_text(text.replace(*change))
+    with pytest.raises(DataError, match=said):
+        run_study(folder / "slip.yaml", output=tmp_path)

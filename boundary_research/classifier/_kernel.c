@@ -44,7 +44,6 @@ enum { LONGEST_NGRAM = 12 };
 typedef struct { uint16_t *displacements; uint32_t mask; int shift; } Places;
 
 typedef struct { uint64_t low, high; uint32_t node; } WordSlot;
-typedef struct { uint64_t key; uint32_t node; } EdgeSlot;
 
 enum { FLAGS, LOWER, EXPANSIONS, WORD_POOL, WORD_ENDS, WORD_FEATURES, EDGE_KEYS, EDGE_NODES,
        EDGE_FEATURES, GRAM_POOL, GRAM_ENDS, GRAM_FEATURES, ROWS, N_BUFFERS };
@@ -59,12 +58,14 @@ typedef struct {
     const double *rows; /* (n_features + 1, stride): weight * idf by category, then idf squared */
     Places word_places, edge_places, gram_places;
     WordSlot *words; /* one slot more than there are places: what a miss returns */
-    EdgeSlot *edges;
+    uint64_t *edges;
+    uint32_t *edge_nodes;
     uint64_t *grams;
     uint32_t *gram_entries;
-    /* What is counted is a slot: those of words, of edges, of grams, and one for all misses. */
+    /* What is counted is a slot: those of words, of edges, of grams, each with one for misses. */
     uint32_t first_edge, first_gram, n_slots;
     uint32_t *features; /* by slot */
+    double *squares;    /* by slot: idf squared */
     uint64_t low_masks[SHORT_WORD + 1], high_masks[SHORT_WORD + 1];
     uint32_t n_features; /* the row after the last is zero: where what is not a feature goes */
     int n_categories, stride, longest_run, shortest_gram, longest_gram, bytes_growth, points_growth;
@@ -164,27 +165,35 @@ static int same_bytes(const uint8_t *pool, const int64_t *ends, uint32_t i, cons
     return (size_t)(ends[i] - start) == n && memcmp(pool + start, p, n) == 0;
 }
 
+/* Whether a term is known is a coin toss that no branch predictor wins; so no branch. */
+INLINE uint32_t choose(uint32_t hit, uint32_t yes, uint32_t no) {
+    uint32_t mask = 0u - hit;
+    __asm__("" : "+r"(mask)); /* or the compiler makes it a branch again */
+    return no ^ ((yes ^ no) & mask);
+}
+
 /* Each returns the slot, or the last one of its table for a miss. */
 INLINE uint32_t find_word(const Model *m, const uint8_t *p, size_t n) {
     uint64_t low, high;
     word_key(m, p, n, &low, &high);
     uint32_t i = find_place(&m->word_places, word_hash(low, high));
     const WordSlot *slot = m->words + i;
-    int hit = (slot->low == low) & (slot->high == high);
+    uint32_t hit = (slot->low == low) & (slot->high == high);
     if (__builtin_expect(n > SHORT_WORD, 0))
         hit = hit && same_bytes(m->word_pool, m->word_ends, slot->node, p, n);
-    return hit ? i : m->word_places.mask + 1;
+    return choose(hit, i, m->word_places.mask + 1);
 }
 
 INLINE uint32_t find_edge(const Model *m, uint32_t node, uint32_t word) {
     uint64_t key = (uint64_t)node << 32 | word;
     uint32_t i = find_place(&m->edge_places, mix(key));
-    return m->edges[i].key == key ? i : m->edge_places.mask + 1;
+    return choose(m->edges[i] == key, i, m->edge_places.mask + 1);
 }
 
 INLINE uint32_t find_gram(const Model *m, uint64_t key) {
     uint32_t i = find_place(&m->gram_places, mix(key));
-    return m->grams[i] == key ? m->first_gram + i : m->n_slots;
+    /* Most n-grams of characters are known, so here a branch is the cheaper way. */
+    return __builtin_expect(m->grams[i] == key, 1) ? m->first_gram + i : m->n_slots;
 }
 
 static uint32_t find_long_gram(const Model *m, const uint8_t *p, size_t n) {
@@ -271,12 +280,12 @@ INLINE void count(Scratch *s, int block, uint32_t slot, uint32_t start, int loca
 INLINE void count_word(const Model *m, Scratch *s, const uint8_t *p, size_t n, uint32_t start,
                        int located) {
     uint32_t slot = find_word(m, p, n), node = m->words[slot].node;
-    count(s, 0, node == NONE ? m->n_slots : slot, start, located);
+    count(s, 0, slot, start, located);
     for (int d = m->longest_run - 2; d >= 0; d--) {
         uint32_t edge = find_edge(m, s->path_nodes[d], node);
-        uint32_t next = m->edges[edge].node;
-        count(s, 0, next == NONE ? m->n_slots : m->first_edge + edge, s->path_starts[d], located);
-        s->path_nodes[d + 1] = next;
+        count(s, 0, m->first_edge + edge, s->path_starts[d], located);
+        if (d + 2 == m->longest_run) continue; /* no longer run begins with it */
+        s->path_nodes[d + 1] = m->edge_nodes[edge];
         s->path_starts[d + 1] = s->path_starts[d];
     }
     s->path_nodes[0] = node;
@@ -597,7 +606,8 @@ static double block_factor(const Model *m, Scratch *s, int block) {
         double value = term_frequency(m, s->counts[slot]);
         s->values[i] = value;
         s->used[i] = feature;
-        squares += value * value * m->rows[(size_t)feature * (size_t)m->stride + m->n_categories];
+        __builtin_prefetch(m->rows + (size_t)feature * (size_t)m->stride);
+        squares += value * value * m->squares[slot];
     }
     return squares > 0 ? (block ? m->gram_weight : 1.0) / sqrt(squares) : 0;
 }
@@ -658,8 +668,9 @@ static void free_model(Model *m) {
     for (int i = 0; i < N_BUFFERS; i++)
         if (m->buffers[i].obj) PyBuffer_Release(m->buffers + i);
     free(m->word_places.displacements); free(m->edge_places.displacements);
-    free(m->gram_places.displacements); free(m->words); free(m->edges); free(m->grams);
-    free(m->gram_entries); free(m->features); free(m);
+    free(m->gram_places.displacements); free(m->words); free(m->edges); free(m->edge_nodes);
+    free(m->grams);
+    free(m->gram_entries); free(m->features); free(m->squares); free(m);
 }
 
 static void destroy(PyObject *capsule) {
@@ -742,24 +753,32 @@ static int fill_tables(Model *m, const uint64_t *word_keys, const uint32_t *word
     const uint32_t *edge_nodes = m->buffers[EDGE_NODES].buf;
     const uint32_t *edge_features = m->buffers[EDGE_FEATURES].buf;
     const uint32_t *gram_features = m->buffers[GRAM_FEATURES].buf;
-    m->first_edge = (uint32_t)w;
-    m->first_gram = (uint32_t)(w + e);
-    m->n_slots = (uint32_t)(w + e + g);
+    m->first_edge = (uint32_t)w + 1;
+    m->first_gram = (uint32_t)(w + e) + 2;
+    m->n_slots = m->first_gram + (uint32_t)g;
     m->words = malloc((w + 1) * sizeof *m->words);
     m->edges = malloc((e + 1) * sizeof *m->edges);
+    m->edge_nodes = malloc((e + 1) * sizeof *m->edge_nodes);
     m->grams = calloc(g, sizeof *m->grams);
     m->gram_entries = calloc(g, sizeof *m->gram_entries);
     m->features = malloc(((size_t)m->n_slots + 1) * sizeof *m->features);
-    if (!m->words || !m->edges || !m->grams || !m->gram_entries || !m->features) return -1;
+    m->squares = malloc(((size_t)m->n_slots + 1) * sizeof *m->squares);
+    if (!m->words || !m->edges || !m->edge_nodes || !m->grams || !m->gram_entries ||
+        !m->features || !m->squares)
+        return -1;
     for (size_t i = 0; i <= w; i++) m->words[i] = (WordSlot){0, 0, NONE};
-    for (size_t i = 0; i <= e; i++) m->edges[i] = (EdgeSlot){~0ull, NONE};
+    for (size_t i = 0; i <= e; i++) {
+        m->edges[i] = ~0ull;
+        m->edge_nodes[i] = NONE;
+    }
     for (size_t i = 0; i <= m->n_slots; i++) m->features[i] = m->n_features;
     for (size_t i = 0; i < n[0]; i++) {
         m->words[word_slots[i]] = (WordSlot){word_keys[2 * i], word_keys[2 * i + 1], (uint32_t)i};
         m->features[word_slots[i]] = word_features[i];
     }
     for (size_t i = 0; i < n[1]; i++) {
-        m->edges[edge_slots[i]] = (EdgeSlot){edge_keys[i], edge_nodes[i]};
+        m->edges[edge_slots[i]] = edge_keys[i];
+        m->edge_nodes[edge_slots[i]] = edge_nodes[i];
         m->features[m->first_edge + edge_slots[i]] = edge_features[i];
     }
     for (size_t i = 0; i < n[2]; i++) {
@@ -767,6 +786,8 @@ static int fill_tables(Model *m, const uint64_t *word_keys, const uint32_t *word
         m->gram_entries[gram_slots[i]] = (uint32_t)i;
         m->features[m->first_gram + gram_slots[i]] = gram_features[i];
     }
+    for (size_t i = 0; i <= m->n_slots; i++)
+        m->squares[i] = m->rows[(size_t)m->features[i] * (size_t)m->stride + m->n_categories];
     return 0;
 }
 

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from boundary_research._checks import DataError, check_columns, check_file
 from boundary_research._files import write_table
 from boundary_research._tables import check_table
 from boundary_research.classifier.default_model import default_classifier
-from boundary_research.classifier.evidence import EVIDENCE_COLUMNS, find_evidence
+from boundary_research.classifier.evidence import EVIDENCE_COLUMNS
+from boundary_research.classifier.fast_coding import FastCoder
 from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.corpus.incidents import REJECT_COLUMNS, LoadedIncidents
 
@@ -97,13 +99,14 @@ def code(
     table = check_table(incidents, "incidents")
     model = classifier if classifier is not None else default_classifier()
     ids, texts = table["incident_id"].tolist(), table["narrative"].tolist()
+    coder = FastCoder(model)
     categories = [str(name) for name in model.classes_]
     probabilities = np.zeros((len(texts), len(categories)))
     found: list[tuple[str, str, int, int, float]] = []
     with tqdm(total=len(texts), unit=" narratives", disable=not progress) as bar:
         for low in range(0, len(texts), chunk_size):
             part = texts[low : low + chunk_size]
-            chunk = model.predict_proba(part)
+            chunk = coder.predict_proba(part)
             probabilities[low : low + len(part)] = chunk
             if evidence:
                 found += locate_evidence(model, part, ids[low:], chunk >= model.thresholds_)
@@ -118,14 +121,57 @@ def code(
     return CodedIncidents(coded, pd.DataFrame(found, columns=EVIDENCE_COLUMNS), rejects, categories)
 
 
+def read_coded(path: str | Path) -> pd.DataFrame:
+    """Read a ``coded.csv`` or ``coded.parquet`` back as the long table that estimates need.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        A file that `CodedIncidents.write` (or the command ``code``) wrote: a column for each
+        category, with its ``_probability`` and ``_decision``.
+
+    Returns
+    -------
+    DataFrame
+        `incident_id`, `category`, `probability`, `predicted`, `decision`.
+
+    Raises
+    ------
+    DataError
+        If the file is not such a table.
+    """
+    file = check_file(path, what="Coded table")
+    read = pd.read_parquet if file.suffix == ".parquet" else pd.read_csv
+    try:
+        wide = read(file)
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{file.name!r} cannot be read as a table ({type(error).__name__})."
+        ) from None
+    check_columns(wide.columns, ["incident_id"], source=file.name)
+    ending = "_decision"
+    names = [str(c).removesuffix(ending) for c in wide.columns if str(c).endswith(ending)]
+    if not names:
+        raise DataError(f"{file.name!r} has no columns that end in {ending}. Is it a coded table?")
+    check_columns(wide.columns, [*names, *(f"{n}_probability" for n in names)], source=file.name)
+    return tabulate(
+        wide["incident_id"].astype(str).tolist(),
+        names,
+        wide[[f"{name}_probability" for name in names]].to_numpy(dtype=float),
+        wide[names].to_numpy().astype(bool),
+        wide[[f"{name}_decision" for name in names]].to_numpy(dtype=object),
+    )
+
+
 def locate_evidence(
     model: NarrativeClassifier, texts: Sequence[str], ids: Sequence[str], wanted: np.ndarray
 ) -> list[tuple[str, str, int, int, float]]:
     """Return rows of the evidence table for the categories wanted, bool array of shape (n, k)."""
+    coder = FastCoder(model)
     return [
         (ids[i], str(model.classes_[c]), start, end, weight)
         for i, text in enumerate(texts)
-        for c, start, end, weight in find_evidence(model, text, np.flatnonzero(wanted[i]).tolist())
+        for c, start, end, weight in coder.find_evidence(text, np.flatnonzero(wanted[i]).tolist())
     ]
 
 

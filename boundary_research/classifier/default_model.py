@@ -11,15 +11,25 @@ import sklearn
 
 from boundary_research._checks import DataError
 from boundary_research._files import hash_file
-from boundary_research.classifier.model import FILE_FORMAT, NarrativeClassifier
+from boundary_research.classifier.model import (
+    EVIDENCE_PARAMETERS,
+    FILE_FORMAT,
+    NarrativeClassifier,
+)
 from boundary_research.corpus.bundled import data_folder, load_corpus
+
+
+def _untrained() -> NarrativeClassifier:
+    return NarrativeClassifier(**EVIDENCE_PARAMETERS)
 
 
 def default_model_id() -> str:
     """Return what the default model depends on, as a hash: corpus, parameters, library version."""
     folder = data_folder() / "corpus"
-    parts = [hash_file(folder / f"{name}.csv") for name in ("incidents", "gold", "splits")]
-    parts += [str(FILE_FORMAT), sklearn.__version__, repr(NarrativeClassifier().get_params())]
+    parts = [
+        hash_file(folder / f"{name}.csv") for name in ("incidents", "gold", "evidence", "splits")
+    ]
+    parts += [str(FILE_FORMAT), sklearn.__version__, repr(_untrained().get_params())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -28,10 +38,11 @@ def train_default_classifier() -> NarrativeClassifier:
     corpus = load_corpus()
     incidents = corpus.incidents
     part = corpus.subset(incidents.loc[incidents["split"] != "test", "incident_id"])
-    return NarrativeClassifier().fit(
+    return _untrained().fit(
         part.incidents["narrative"].tolist(),
         part.codes,
         groups=part.incidents["author_id"].tolist(),
+        evidence=part.evidence,
     )
 
 

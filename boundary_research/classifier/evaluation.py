@@ -52,6 +52,7 @@ def crossfit(
     codes: pd.DataFrame,
     *,
     groups: Sequence[Any] | None = None,
+    evidence: pd.DataFrame | None = None,
     n_folds: int = 5,
     random_state: int = 0,
 ) -> Crossfit:
@@ -71,6 +72,8 @@ def crossfit(
         Bools; a row that is missing throughout has no gold codes and is only predicted.
     groups : sequence, length n, optional
         Authors or agencies that must stay on one side.
+    evidence : DataFrame, optional
+        As for `fit`; `incident_id` refers to the index of `codes`.
     n_folds : int
     random_state : int
 
@@ -96,13 +99,10 @@ def crossfit(
     predicted = np.zeros(labels.shape, dtype=bool)
     decisions = np.full(labels.shape, "review", dtype=object)
     fold = np.full(len(array), -1)
+    coded = pd.DataFrame(labels, index=codes.index, columns=codes.columns)
     for number, (outside, test) in enumerate(split_folds(labels, owners, n_folds, random_state)):
         train = outside[known[outside]]
-        model = clone(classifier).fit(
-            array[train].tolist(),
-            pd.DataFrame(labels[train], columns=codes.columns),
-            groups=None if owners is None else [owners[i] for i in train],
-        )
+        model = fit_rows(classifier, texts, coded, train, groups=owners, evidence=evidence)
         probabilities[test] = model.predict_proba(array[test].tolist())
         predicted[test] = probabilities[test] >= model.thresholds_
         decisions[test] = model.decide(probabilities[test])
@@ -111,6 +111,27 @@ def crossfit(
         units = len(set(owners)) if owners is not None else len(array)
         raise DataError(f"cross-fitting needs at least 2 groups or narratives, found {units}.")
     return Crossfit(probabilities, predicted, decisions, fold)
+
+
+def fit_rows(
+    classifier: NarrativeClassifier,
+    texts: Sequence[str],
+    codes: pd.DataFrame,
+    rows: np.ndarray,
+    *,
+    groups: Sequence[Any] | None = None,
+    evidence: pd.DataFrame | None = None,
+) -> NarrativeClassifier:
+    """Return a clone fitted on some narratives, with their groups and evidence only."""
+    narratives = list(texts)
+    if evidence is not None:
+        evidence = evidence[evidence["incident_id"].isin(codes.index[rows])]
+    return clone(classifier).fit(
+        [narratives[i] for i in rows],
+        codes.iloc[rows],
+        groups=None if groups is None else np.asarray(groups, dtype=object)[rows].tolist(),
+        evidence=evidence,
+    )
 
 
 def evaluate(

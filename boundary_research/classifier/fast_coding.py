@@ -294,7 +294,7 @@ def _build(classifier: NarrativeClassifier) -> Any:
             *(vectorizer.characters or (1, 0)),
             float(vectorizer.character_weight),
         )
-    except ValueError:
+    except (TypeError, ValueError):  # TypeError: an extension built from another version
         return None
 
 

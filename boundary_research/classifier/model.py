@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
-from boundary_research._checks import DataError, check_file, check_fraction
-from boundary_research._files import write_atomically
+from boundary_research._checks import DataError, check_fraction
 from boundary_research.classifier import _calibration as calibration
 from boundary_research.classifier._inputs import check_codes, check_texts
+from boundary_research.classifier._linear import fit_log_count_ratio
+from boundary_research.classifier._model_file import read_model_file, write_model_file
+from boundary_research.classifier._passages import Passages, cut_passages
 from boundary_research.classifier.text import NarrativeVectorizer, TermCounts
 
-FILE_FORMAT = 1
+FILE_FORMAT = 2  # 2: the parameters ratio_share and evidence_weight
+
+
+# What a search on the bundled corpus's training authors found best where evidence is given
+# (benchmarks/accuracy.py); without evidence the defaults of the class do better on real texts.
+EVIDENCE_PARAMETERS: dict[str, Any] = {"C": 1.0, "alpha": 0.25, "ratio_share": 0.5}
 
 
 class ThinCategoryWarning(UserWarning):
@@ -30,7 +36,7 @@ class ThinCategoryWarning(UserWarning):
 class NarrativeClassifier(ClassifierMixin, BaseEstimator):
     """Multi-label classifier of narratives: NB-weighted logistic regression on n-grams.
 
-    Each category has a logistic regression on word and character n-grams (TF-IDF) that are scaled
+    Each category has a logistic regression on word and character n-grams (TF-IDF), scaled in part
     by their naive-Bayes log-count ratio (Wang and Manning 2012, *Baselines and bigrams*, section
     2). Probabilities are calibrated (Platt 2000) and decision thresholds chosen for the best
     expected F1, both on cross-validated scores; .5 is never assumed.
@@ -53,6 +59,10 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         Share of right decisions wanted (in cross-validation) among those called `present`.
     miss_rate : float
         Share of a category's narratives that may be called `absent` (in cross-validation).
+    ratio_share : float
+        How far n-grams are scaled by their log-count ratio: 1 wholly, 0 not at all.
+    evidence_weight : float
+        Weight of a passage beside a narrative where `fit` is given evidence; 0 ignores it.
     random_state : int
         Seed of the folds.
 
@@ -93,6 +103,8 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         cv: int = 5,
         precision: float = 0.8,
         miss_rate: float = 0.1,
+        ratio_share: float = 1.0,
+        evidence_weight: float = 0.3,
         random_state: int = 0,
     ) -> None:
         self.C = C
@@ -104,6 +116,8 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         self.cv = cv
         self.precision = precision
         self.miss_rate = miss_rate
+        self.ratio_share = ratio_share
+        self.evidence_weight = evidence_weight
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
@@ -117,7 +131,12 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
     def fit(
-        self, texts: Sequence[str], codes: Any, *, groups: Sequence[Any] | None = None
+        self,
+        texts: Sequence[str],
+        codes: Any,
+        *,
+        groups: Sequence[Any] | None = None,
+        evidence: pd.DataFrame | None = None,
     ) -> NarrativeClassifier:
         """Learn the categories.
 
@@ -128,11 +147,17 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
             Column names become `classes_`; an array's categories are named ``"0"``, ``"1"``, ….
         groups : sequence, length n, optional
             Authors or agencies; none is split between folds.
+        evidence : DataFrame, optional
+            Where in the narratives coders saw a category: `incident_id` (the index of `codes`, or
+            the position if that is an array), `category`, `start` and `end` (characters). Spans
+            are learned as short examples of their category, the other sentences of the narrative
+            as examples without it. Not every positive narrative needs spans.
 
         Raises
         ------
         DataError
-            If lengths differ, texts are not text, or codes are not 0/1.
+            If lengths differ, texts are not text, codes are not 0/1, or evidence does not fit
+            them.
 
         Warns
         -----
@@ -143,15 +168,21 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         names, labels = check_codes(codes, len(texts))
         check_fraction(self.precision, name="precision", one=True)
         check_fraction(self.miss_rate, name="miss_rate", zero=True)
+        check_fraction(self.ratio_share, name="ratio_share", zero=True, one=True)
         if groups is not None and len(groups) != len(texts):
             raise DataError(f"groups has {len(groups)} entries for {len(texts)} narratives.")
         self.classes_ = names
         self.n_positive_ = labels.sum(axis=0)
         self.notes_: dict[str, str] = {}
-        self.vectorizer_ = self._new_vectorizer()
-        counted = self.vectorizer_.count(texts)
-        self.coef_, self.intercept_ = self._fit_linear(self.vectorizer_.fit_counts(counted), labels)
-        scores = self._cross_validate(counted, labels, groups)
+        passages = None
+        if evidence is not None and len(evidence) and self.evidence_weight > 0:
+            ids = codes.index if isinstance(codes, pd.DataFrame) else range(len(texts))
+            passages = cut_passages(texts, names, labels, list(ids), evidence)
+        counted = self._new_vectorizer().count(texts + (passages.texts if passages else []))
+        self.vectorizer_, self.coef_, self.intercept_ = self._fit_rows(
+            counted, labels, np.arange(len(texts)), passages
+        )
+        scores = self._cross_validate(counted, labels, groups, passages)
         self._calibrate(scores, labels)
         for name, note in self.notes_.items():
             warnings.warn(f"category {name!r}: {note}", ThinCategoryWarning, stacklevel=2)
@@ -163,43 +194,63 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _fit_linear(
-        self, features: sparse.csr_array, labels: np.ndarray
+        self,
+        features: sparse.csr_array,
+        labels: np.ndarray,
+        passages: sparse.csr_array | None = None,
+        shows: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        k = labels.shape[1]
-        coef = np.zeros((k, features.shape[1]))
-        intercept = np.zeros(k)
-        features.sort_indices()
-        total = np.asarray(features.sum(axis=0)).ravel()
+        """Return weights, shape (k, n terms), and intercepts, shape (k,)."""
+        n, k = labels.shape
+        coef, intercept = np.zeros((k, features.shape[1])), np.zeros(k)
+        stacked = features
+        positive, weights = labels, np.ones((n, k))
+        if passages is not None and shows is not None:
+            stacked = sparse.csr_array(sparse.vstack([features, passages]))
+            positive = np.vstack([labels, shows == 1])
+            weights = np.vstack([weights, np.where(shows >= 0, self.evidence_weight, 0.0)])
+        stacked.sort_indices()
         for j in range(k):
-            y = labels[:, j]
-            if y.all() or not y.any() or features.shape[1] == 0:
-                intercept[j] = 30.0 if y.all() and len(y) else -30.0
-                continue
-            positive = np.asarray(features[y].sum(axis=0)).ravel() + self.alpha
-            negative = total - positive + 2 * self.alpha
-            ratio = np.log(positive / positive.sum()) - np.log(negative / negative.sum())
-            scaled = features.copy()
-            scaled.data = scaled.data * ratio[scaled.indices]
-            model = LogisticRegression(
+            used = np.flatnonzero(weights[:, j] > 0)
+            coef[j], intercept[j] = fit_log_count_ratio(
+                stacked if len(used) == stacked.shape[0] else stacked[used],
+                positive[used, j],
+                weights[used, j],
                 C=self.C,
-                class_weight="balanced",
-                solver="liblinear",
+                alpha=self.alpha,
+                ratio_share=self.ratio_share,
                 random_state=self.random_state,
-            ).fit(scaled, y)
-            coef[j] = model.coef_[0] * ratio
-            intercept[j] = model.intercept_[0]
+            )
         return coef, intercept
 
+    def _fit_rows(
+        self,
+        counted: dict[str, TermCounts],
+        labels: np.ndarray,
+        rows: np.ndarray,
+        passages: Passages | None,
+    ) -> tuple[NarrativeVectorizer, np.ndarray, np.ndarray]:
+        """Learn terms and weights from some narratives and from their passages only."""
+        vectorizer = self._new_vectorizer()
+        features = vectorizer.fit_counts(_take(counted, rows))
+        if passages is None:
+            return vectorizer, *self._fit_linear(features, labels[rows])
+        own = np.flatnonzero(np.isin(passages.row, rows))
+        parts = vectorizer.transform_counts(_take(counted, len(labels) + own))
+        return vectorizer, *self._fit_linear(features, labels[rows], parts, passages.shows[own])
+
     def _cross_validate(
-        self, counted: dict[str, TermCounts], labels: np.ndarray, groups: Sequence[Any] | None
+        self,
+        counted: dict[str, TermCounts],
+        labels: np.ndarray,
+        groups: Sequence[Any] | None,
+        passages: Passages | None,
     ) -> np.ndarray:
         """Return out-of-fold scores, shape (n, k); NaN where there was no fold."""
         scores = np.full(labels.shape, np.nan)
         for train, test in calibration.split_folds(labels, groups, self.cv, self.random_state):
-            vectorizer = self._new_vectorizer()
-            features = vectorizer.fit_counts({k: v.rows(train) for k, v in counted.items()})
-            coef, intercept = self._fit_linear(features, labels[train])
-            unseen = vectorizer.transform_counts({k: v.rows(test) for k, v in counted.items()})
+            vectorizer, coef, intercept = self._fit_rows(counted, labels, train, passages)
+            unseen = vectorizer.transform_counts(_take(counted, test))
             scores[test] = unseen @ coef.T + intercept
         return scores
 
@@ -282,13 +333,7 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
             "notes": self.notes_,
         }
         arrays = {name: getattr(self, name) for name in _ARRAYS} | self.vectorizer_.to_arrays()
-        arrays["header"] = np.frombuffer(json.dumps(header).encode("utf-8"), dtype=np.uint8)
-
-        def write(file: Path) -> None:
-            with file.open("wb") as stream:
-                np.savez_compressed(stream, allow_pickle=False, **arrays)
-
-        return write_atomically(path, write)
+        return write_model_file(path, header, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> NarrativeClassifier:
@@ -299,33 +344,21 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         DataError
             If the file is not such a model, or of a newer format.
         """
-        file = check_file(path, what="Model file")
-        try:
-            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                header = json.loads(arrays["header"].tobytes().decode("utf-8"))
-                if header["format"] > FILE_FORMAT:
-                    raise DataError(
-                        f"Model file {file.name!r} has format {header['format']}; this version "
-                        f"reads up to {FILE_FORMAT}. Update boundary_research."
-                    )
-                parameters: dict[str, Any] = {
-                    key: tuple(value) if isinstance(value, list) else value
-                    for key, value in header["parameters"].items()
-                }
-                model = cls(**parameters)
-                for name in _ARRAYS:
-                    setattr(model, name, arrays[name])
-                model.vectorizer_ = model._new_vectorizer().from_arrays(arrays)
-        except DataError:
-            raise
-        except Exception as error:  # numpy raises many kinds for a file that is not its own
-            raise DataError(
-                f"Model file {file.name!r} is not a model of boundary_research "
-                f"({type(error).__name__}). Train and save it again."
-            ) from None
-        model.classes_ = np.array(header["classes"], dtype=object)
-        model.notes_ = header["notes"]
-        return model
+
+        def build(header: dict[str, Any], arrays: Any) -> NarrativeClassifier:
+            parameters: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in header["parameters"].items()
+            }
+            model = cls(**parameters)
+            for name in _ARRAYS:
+                setattr(model, name, arrays[name])
+            model.vectorizer_ = model._new_vectorizer().from_arrays(arrays)
+            model.classes_ = np.array(header["classes"], dtype=object)
+            model.notes_ = header["notes"]
+            return model
+
+        return read_model_file(path, build, newest=FILE_FORMAT)
 
 
 _ARRAYS = (
@@ -338,6 +371,10 @@ _ARRAYS = (
     "review_high_",
     "n_positive_",
 )
+
+
+def _take(counted: dict[str, TermCounts], rows: np.ndarray) -> dict[str, TermCounts]:
+    return {name: block.rows(rows) for name, block in counted.items()}
 
 
 def _thin_note(n_positive: int, n_negative: int) -> str:

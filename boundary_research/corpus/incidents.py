@@ -154,7 +154,11 @@ def load_incidents(
     if kind == "documents":
         id_column, text_column = "incident_id", "narrative"
     frame = raw.frame
-    check_columns(frame.columns, [id_column, text_column], source=f"File {path.name!r}")
+    try:
+        check_columns(frame.columns, [id_column, text_column], source=f"File {path.name!r}")
+    except DataError as error:
+        how = "Name yours with id_column and text_column (--id-column, --text-column)."
+        raise DataError(str(error).replace("Rename the column or map it.", how)) from None
     if columns:
         check_columns(frame.columns, list(columns), source=f"File {path.name!r}")
     taken = {id_column: "incident_id", text_column: "narrative"}
@@ -184,6 +188,8 @@ def load_incidents(
             f"{path.name!r}: {len(rejects)} rows cannot be used, the first at row "
             f"{rejects[0]['row']} ({rejects[0]['reason']}). Correct them, or leave strict out."
         )
+    if not len(frame) and not rejects:
+        raise DataError(f"{path.name!r} holds no rows below the header. Check the export.")
     good = frame[~bad].reset_index(drop=True)
     for column in good.columns.difference(["incident_id", "narrative"], sort=False):
         if column in attribute_columns:

@@ -47,7 +47,7 @@ class Mark:
 # Colours from Okabe and Ito's palette for colour-blind readers, ordered from light to dark.
 ESTIMATOR_MARKS: dict[str, Mark] = {
     "naive": Mark("naive: model codes as they are", "o", "#B5781A", filled=False),
-    "gold_only": Mark("human codes only", "s", "#7A7A7A"),
+    "gold_only": Mark("gold codes only", "s", "#7A7A7A"),
     "rogan_gladen": Mark("corrected (Rogan–Gladen)", "v", "#56808F"),
     "ppi": Mark("corrected (PPI++)", "^", "#0072B2"),
     "dsl": Mark("corrected (DSL)", "D", "#000000"),

@@ -61,6 +61,13 @@ def write_agreement(
     import matplotlib.pyplot as plt
 
     table = read_codings(codings)
+    shared = table.groupby("incident_id")["coder_id"].nunique()
+    if not (shared > 1).any():
+        done = table.groupby("coder_id")["incident_id"].nunique()
+        each = ", ".join(f"{name} {count}" for name, count in done.items())
+        raise DataError(
+            f"No narrative was coded by two coders yet ({each}). Code on, then try again."
+        )
     output = check_output_folder(folder)
     agreement = agreement_table(table, random_state=random_state)
     figure = cast("Figure", plot_agreement(agreement).figure)

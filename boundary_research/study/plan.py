@@ -30,7 +30,13 @@ _KEYS: dict[str, dict[str, tuple[type, ...]]] = {
         "only": (str,),
         "recode": (dict,),
     },
-    "gold": {"sample": (str,), "codings": (str,), "coders": (list,), "gold": (str,)},
+    "gold": {
+        "sample": (str,),
+        "codings": (str,),
+        "coders": (list,),
+        "gold": (str,),
+        "evidence": (str,),
+    },
     "classifier": {"train_on": (str,), "folds": (int,), "groups": (str,)},
     "prevalence": {"by": (list,), "clusters": (str,)},
     "risk_factors": {
@@ -49,6 +55,7 @@ _NEEDED = {
     "prevalence": [],
     "risk_factors": ["formula"],
 }
+_GOLD_FILES = ("sample", "codings", "gold", "evidence")
 _KINDS = {str: "text", int: "a whole number", list: "a list", dict: "a mapping of keys to values"}
 
 
@@ -89,7 +96,7 @@ class StudyPlan:
         """Return the input files by a short name."""
         files = {"study": self.file, "incidents": self.incidents["file"]}
         files |= {"only": self.incidents["only"]} if "only" in self.incidents else {}
-        files |= {key: self.gold[key] for key in ("sample", "codings", "gold") if key in self.gold}
+        files |= {key: self.gold[key] for key in _GOLD_FILES if key in self.gold}
         files |= {"codebook": self.codebook} if self.codebook else {}
         model = self.classifier["train_on"]
         return files | ({"model": model} if isinstance(model, Path) else {})
@@ -157,7 +164,7 @@ def load_plan(path: str | Path, *, output: str | Path | None = None) -> StudyPla
         content[part][key] = target
 
     resolve("incidents", "file")
-    for part, key in [("incidents", "only"), *(("gold", k) for k in ("sample", "codings", "gold"))]:
+    for part, key in [("incidents", "only"), *(("gold", k) for k in _GOLD_FILES)]:
         if key in content[part]:
             resolve(part, key)
     book = content.get("codebook", "bundled")

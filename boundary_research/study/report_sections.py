@@ -94,7 +94,7 @@ def _data(run: StudyRun) -> Section:
     told = ", ".join(f"{count:,} {name}" for name, count in sources.items())
     text = (
         f"{len(loaded.incidents):,} incidents were read ({loaded.source['file']}), "
-        f"{len(loaded.rejects):,} rows were set aside. {len(drawn):,} incidents were drawn for human "
+        f"{len(loaded.rejects):,} rows were set aside. {len(drawn):,} incidents were drawn for gold "
         f"coding {how}, and coded with codebook {run.codebook.id} {run.codebook.version} "
         f"({len(run.codebook)} categories)."
     )
@@ -178,7 +178,13 @@ def _classifier(run: StudyRun) -> Section:
         [
             Paragraph(
                 "Each category has a logistic regression on word and character n-grams weighted by "
-                "naive-Bayes log-count ratios; thresholds were chosen by cross-validation. " + how
+                "naive-Bayes log-count ratios; thresholds were chosen by cross-validation. "
+                + (
+                    "Passages marked as evidence were learned from, too. "
+                    if "evidence" in run.plan.gold
+                    else ""
+                )
+                + how
             ),
             *notes,
         ],
@@ -245,13 +251,13 @@ def _shares(run: StudyRun) -> Section:
         "Share of reported incidents in each category",
         [
             Paragraph(
-                "Three answers stand side by side. Naive counts the model's codes as if they were true; "
-                "its narrow interval leaves the model's errors out. Gold only uses the human codes, weighted "
+                "Naive counts the model's codes as if they were true; "
+                "its narrow interval leaves the model's errors out. Gold only uses the gold codes, weighted "
                 "by the probability of their draw. Corrected takes the model's codes for all incidents and "
                 "removes their error, as measured on the gold sample: PPI++ (Angelopoulos and others 2023) "
                 "weighs the model's codes by how much they help, and DSL (design-based supervised "
                 "learning, Egami and others 2023) takes them in full. A weak model makes DSL less precise "
-                "than the human codes alone; text and tables quote PPI++."
+                "than the gold codes alone; text and tables quote PPI++."
             )
         ],
         figures=[
@@ -335,6 +341,7 @@ def _risk_factors(run: StudyRun) -> Section:
         for r in part.itertuples()
     ]
     n_tests = int(table["n_tests"].max())
+    n_complete = int(table.loc[table["missing"] == "complete_case", "n_total"].max())
     figures = []
     if "risk_factors" in run.figures:
         figures.append(
@@ -342,7 +349,8 @@ def _risk_factors(run: StudyRun) -> Section:
                 run.figures["risk_factors"],
                 "Odds ratio per category for the main risk factor: naive, gold only and corrected.",
                 "Left of the line less often, right of it more often among the reports of the group. Read the "
-                "corrected row; the naive one is shown to see what the correction changes.",
+                "corrected row; the naive one is shown to see what the correction changes. Intervals are not "
+                "adjusted for the number of tests; the adjusted p-values in the table are.",
             )
         )
     return Section(
@@ -351,7 +359,9 @@ def _risk_factors(run: StudyRun) -> Section:
         [
             Paragraph(
                 f"Formula {run.plan.risk_factors['formula']}. Odds ratios compare how often a category is "
-                f"coded among the reports of two groups; {n_tests} tests were adjusted together "
+                f"coded among the reports of two groups. Incidents whose exposure is not stated are left "
+                f"out of the figure (complete cases: {n_complete:,} of {len(run.loaded.incidents):,}); the table has "
+                f"multiple imputation beside it. {n_tests} tests were adjusted together "
                 f"({run.plan.risk_factors.get('adjust', 'bh').upper()}). They are associations within reports "
                 f"and carry no statement about causes or about risk."
             )
@@ -417,7 +427,7 @@ def write_study_report(run: StudyRun) -> Path:
     macro = table[(table["category"] == "(macro)") & (table["metric"] == "f1")]["estimate"].iloc[0]
     facts = [
         ("incidents", f"{len(run.loaded.incidents):,}"),
-        ("coded by hand", f"{run.gold['incident_id'].nunique():,}"),
+        ("with gold codes", f"{run.gold['incident_id'].nunique():,}"),
         ("categories", str(len(run.codebook))),
         ("macro F1, cross-fitted", number(macro)),
     ]

@@ -24,10 +24,11 @@ from boundary_research.classifier.decisions import (
 from boundary_research.classifier.default_model import default_classifier
 from boundary_research.classifier.evaluation import crossfit, evaluate
 from boundary_research.classifier.evidence import EVIDENCE_COLUMNS
-from boundary_research.classifier.model import NarrativeClassifier
+from boundary_research.classifier.model import EVIDENCE_PARAMETERS, NarrativeClassifier
 from boundary_research.codebook.model import Codebook, load_codebook
 from boundary_research.coding.reliability import agreement_table
 from boundary_research.corpus.incidents import LoadedIncidents, load_incidents
+from boundary_research.inference._formula import parse_formula
 from boundary_research.inference.plots import plot_forest, plot_prevalence
 from boundary_research.inference.risk import risk_factors
 from boundary_research.inference.shares import prevalence
@@ -85,8 +86,30 @@ def _read_incidents(plan: StudyPlan) -> LoadedIncidents:
     for name, rule in plan.incidents.get("recode", {}).items():
         check_columns(incidents.columns, [rule["from"]], source="recode in study.yaml")
         levels = {old: new for new, olds in rule["levels"].items() for old in olds}
+        unknown = [level for level in levels if level not in set(incidents[rule["from"]])]
+        if unknown:
+            there = ", ".join(sorted(incidents[rule["from"]].dropna().astype(str).unique()))
+            raise DataError(
+                f"Study {plan.file.name}: recode of {name!r}: level {unknown[0]!r} does not occur in "
+                f"column {rule['from']!r}. Levels there are: {there}."
+            )
         incidents[name] = incidents[rule["from"]].map(levels).fillna("not_stated")
     return loaded._replace(incidents=incidents)
+
+
+def _check_plan_columns(plan: StudyPlan, incidents: pd.DataFrame) -> None:
+    """Refuse columns that the plan names and the incidents lack, before anything long is run."""
+    named = {
+        "classifier.groups": [plan.classifier.get("groups")],
+        "prevalence.by": plan.prevalence["by"],
+        "prevalence.clusters": [plan.prevalence.get("clusters")],
+        "risk_factors.clusters": [plan.risk_factors.get("clusters")],
+    }
+    for key, columns in named.items():
+        wanted = [column for column in columns if column]
+        check_columns(incidents.columns, wanted, source=f"Study {plan.file.name}, key {key}")
+    if plan.risk_factors:
+        parse_formula(plan.risk_factors["formula"], incidents.columns)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -133,6 +156,12 @@ def _reliability(plan: StudyPlan, gold: pd.DataFrame) -> pd.DataFrame | None:
     )
     codings = codings[codings["incident_id"].isin(set(gold["incident_id"]))]
     if plan.gold.get("coders"):
+        absent = [name for name in plan.gold["coders"] if name not in set(codings["coder_id"])]
+        if absent:
+            raise DataError(
+                f"Study {plan.file.name}: coder {absent[0]!r} has no codings of the sample. "
+                f"Available: {', '.join(sorted(codings['coder_id'].unique()))}."
+            )
         codings = codings[codings["coder_id"].isin(plan.gold["coders"])]
     probability = gold.drop_duplicates("incident_id").set_index("incident_id")
     return agreement_table(
@@ -140,6 +169,18 @@ def _reliability(plan: StudyPlan, gold: pd.DataFrame) -> pd.DataFrame | None:
         inclusion_probability=probability["inclusion_probability"],
         random_state=plan.seed,
     )
+
+
+def _read_evidence(plan: StudyPlan, ids: pd.Index, codebook: Codebook) -> pd.DataFrame | None:
+    """Return the passages that show the gold codes, where the study has them."""
+    if "evidence" not in plan.gold:
+        return None
+    source = plan.gold["evidence"]
+    table = _read_table(source)
+    wanted = ["incident_id", "category", "start", "end"]
+    check_columns(table.columns, wanted, source=source.name)
+    there = table["incident_id"].isin(ids) & table["category"].isin(codebook.category_ids)
+    return table.loc[there, wanted].reset_index(drop=True)
 
 
 def _classify(
@@ -155,14 +196,26 @@ def _classify(
     groups = incidents[column].tolist() if column else None
     codes = pivot_categories(gold, "present", ids=ids, categories=codebook.category_ids)
     known = codes[drawn].astype(bool)
+    evidence = _read_evidence(plan, ids[drawn], codebook)
     trained_on = plan.classifier["train_on"]
     if trained_on == "gold":
-        model = NarrativeClassifier(random_state=plan.seed)
+        parameters = {} if evidence is None else EVIDENCE_PARAMETERS
+        model = NarrativeClassifier(random_state=plan.seed, **parameters)
         _say(progress, f"  cross-fitting the classifier on {drawn.sum()} gold narratives …")
         folds = plan.classifier["folds"]
-        fitted = crossfit(model, texts, codes, groups=groups, n_folds=folds, random_state=plan.seed)
+        fitted = crossfit(
+            model,
+            texts,
+            codes,
+            groups=groups,
+            evidence=evidence,
+            n_folds=folds,
+            random_state=plan.seed,
+        )
         owners = [groups[i] for i in np.flatnonzero(drawn)] if groups else None
-        model.fit([texts[i] for i in np.flatnonzero(drawn)], known, groups=owners)
+        model.fit(
+            [texts[i] for i in np.flatnonzero(drawn)], known, groups=owners, evidence=evidence
+        )
         coded = tabulate(ids, codebook.category_ids, *fitted[:3])
         coded["fold"] = np.repeat(fitted.fold, len(codebook))
         found = locate_evidence(model, texts, ids, fitted.predicted)
@@ -309,6 +362,7 @@ def _run(path: str | Path, output: str | Path | None, progress: bool) -> StudyRu
     codebook = load_codebook(plan.codebook)
     _say(progress, f"{plan.title}\n  reading incidents …")
     loaded = _read_incidents(plan)
+    _check_plan_columns(plan, loaded.incidents)
     gold = _read_gold(plan, loaded.incidents, codebook)
     agreement = _reliability(plan, gold)
     coding, model, metrics = _classify(plan, loaded.incidents, gold, codebook, progress)

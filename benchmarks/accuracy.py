@@ -1,0 +1,322 @@
+"""Accuracy of the default classifier beside what a user would otherwise do.
+
+On the bundled corpus every coder learns from the train and development authors and is tested on
+the three test authors; parameters were chosen by cross-validation over the training authors. The
+real data sets (GovTrack, HHS) are read from the folder BOUNDARY_RESEARCH_DATA, and left out where
+it is absent; nothing was tuned on them.
+
+    python benchmarks/accuracy.py --write docs/benchmarks-accuracy.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, f1_score
+from sklearn.model_selection import GroupKFold, KFold, cross_val_predict
+from sklearn.pipeline import make_union
+from sklearn.svm import LinearSVC
+
+from boundary_research.classifier.decisions import code
+from boundary_research.classifier.diagnostics import calibration_error, example_scores
+from boundary_research.classifier.evaluation import evaluate
+from boundary_research.classifier.faithfulness import measure_faithfulness, span_agreement
+from boundary_research.classifier.keywords import KeywordCoder
+from boundary_research.classifier.model import EVIDENCE_PARAMETERS, NarrativeClassifier
+from boundary_research.codebook.model import load_codebook
+from boundary_research.corpus.bundled import Corpus, load_corpus
+
+TAGS = ["corruption", "crime", "elections", "ethics", "sexual-harassment-abuse"]
+# Measured once over the training authors (5 folds of whole authors; not run again here).
+SEARCH = """\
+Search on the training authors: 990 narratives, 5 folds of whole authors, thresholds from the same
+scores, so that the figures compare settings and lie a little above what unseen authors give. The
+default is the line in bold; what is not in it did not pay, or not enough for what it costs.
+
+| setting | mean AP | macro F1 |
+|---|---|---|
+| no evidence, C 4, alpha .5 | .473 | .470 |
+| no evidence, C 16, alpha .5 | .475 | .477 |
+| no evidence, C 4, alpha .1 | .491 | .490 |
+| no evidence, C 4, alpha .5, words (1,3) | .472 | .465 |
+| no evidence, words only / characters only | .429 / .442 | .424 / .444 |
+| no evidence, both blocks of equal weight | .454 | .444 |
+| spans and their sentences as positives, weight 1 (C 4, alpha .5, whole ratio) | .512 | .507 |
+| texts with the evidence cut out as negatives, weight 1 | .522 | .513 |
+| spans and sentences, and the narrative's other sentences as negatives, weight .3 | .552 | .533 |
+| the same with weight 1 | .553 | .532 |
+| sentences but no spans, weight .5 | .543 | .528 |
+| weight .3, and texts with the evidence cut out, .5 | .549 | .529 |
+| weight .3, and sentences of other narratives as negatives, .05 | .556 | .537 |
+| weight .3, and the best two-sentence window's score added (doubles the work) | .559 | .541 |
+| no evidence, and a second model of sentences (best one's score added) | .564 | .546 |
+| weight .3, C 2, alpha .5 | .550 | .535 |
+| weight .3, C 2, alpha .25 | .562 | .540 |
+| weight .3, C 1, alpha .25 | .558 | .546 |
+| weight .3, C .5, alpha .25 | .551 | .541 |
+| weight .3, C .5, alpha .1 (several times slower to fit) | .566 | .543 |
+| no evidence, C 1, no log-count ratio (plain logistic regression) | .487 | .484 |
+| weight .3, C 1, no log-count ratio | .553 | .532 |
+| weight .3, C 4, no log-count ratio | .548 | .516 |
+| weight .3, C 1, alpha .25, share of the ratio .3 | .576 | .557 |
+| **weight .3, C 1, alpha .25, share of the ratio .5** | **.578** | **.559** |
+| weight .3, C 1, alpha .25, share of the ratio .7 | .573 | .552 |
+| weight .3, C 1, alpha .1, share of the ratio .5 (slower) | .583 | .561 |
+| weight .3, C 2, alpha .25, share of the ratio .5 (slower) | .580 | .555 |
+
+The share of the ratio was searched after a first look at the test authors had shown plain
+logistic regression above the wholly scaled model (without evidence, macro F1 .499 with tuned
+thresholds against .475; with evidence .535). It was chosen on the training authors alone.
+"""
+
+
+def ngrams() -> BaseEstimator:
+    """Return TF-IDF of the n-grams that the default uses, as scikit-learn has them."""
+    return make_union(
+        TfidfVectorizer(ngram_range=(1, 2), min_df=3, sublinear_tf=True, token_pattern=r"\w+"),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), min_df=3, sublinear_tf=True),
+    )
+
+
+def best_threshold(probabilities: np.ndarray, y: np.ndarray) -> float:
+    """Return the cut with the best F1 in a sample."""
+    ranked = np.argsort(-probabilities)
+    hits = np.cumsum(y[ranked])
+    f1 = 2 * hits / (np.arange(1, len(y) + 1) + y.sum())
+    return float(probabilities[ranked[np.argmax(f1)]])
+
+
+def run_peer(
+    model: BaseEstimator,
+    train: Sequence[str],
+    codes: pd.DataFrame,
+    test: Sequence[str],
+    groups: Sequence[str] | None,
+    *,
+    tuned: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities and predictions of one scikit-learn model a category."""
+    probabilities = np.zeros((len(test), codes.shape[1]))
+    predicted = np.zeros(probabilities.shape, dtype=bool)
+    vectorizer = ngrams()
+    features, unseen = vectorizer.fit_transform(train), vectorizer.transform(test)
+    folds = KFold(5, shuffle=True, random_state=0) if groups is None else GroupKFold(5)
+    for j in range(codes.shape[1]):
+        y = codes.iloc[:, j].to_numpy(dtype=bool)
+        threshold = 0.5
+        if tuned:
+            out = cross_val_predict(
+                model, features, y, groups=groups, cv=folds, method="predict_proba"
+            )[:, 1]
+            threshold = best_threshold(out, y)
+        probabilities[:, j] = model.fit(features, y).predict_proba(unseen)[:, 1]
+        predicted[:, j] = probabilities[:, j] >= threshold
+    return probabilities, predicted
+
+
+def pairs_right(corpus: Corpus, ids: Sequence[str], predicted: np.ndarray) -> tuple[int, int]:
+    """Return how many contrast pairs are right on both sides where they differ, of how many."""
+    row = {incident: i for i, incident in enumerate(ids)}
+    codes = corpus.codes.loc[list(ids)].to_numpy(dtype=bool)
+    right = total = 0
+    incidents = corpus.incidents[corpus.incidents["incident_id"].isin(row)]
+    for _, pair in incidents.dropna(subset="pair_id").groupby("pair_id"):
+        rows = [row[incident] for incident in pair["incident_id"]]
+        differ = codes[rows].min(axis=0) != codes[rows].max(axis=0)
+        if len(rows) == 2 and differ.any():
+            total += 1
+            right += bool((predicted[rows] == codes[rows])[:, differ].all())
+    return right, total
+
+
+def row_of(
+    name: str,
+    corpus: Corpus,
+    codes: pd.DataFrame,
+    probabilities: np.ndarray | None,
+    predicted: np.ndarray,
+) -> dict[str, str]:
+    """Return one coder's line of the table on the test authors."""
+    right, total = pairs_right(corpus, codes.index.tolist(), predicted)
+    line = {
+        "coder": name,
+        "macro F1": f"{f1_score(codes, predicted, average='macro'):.3f}",
+        "micro F1": f"{f1_score(codes, predicted, average='micro'):.3f}",
+        "mean AP": "",
+        "exact match": f"{example_scores(codes, predicted)['exact_match']:.3f}",
+        "ECE (micro)": "",
+        "pairs right": f"{right} of {total}",
+    }
+    if probabilities is not None:
+        line["mean AP"] = f"{average_precision_score(codes, probabilities, average='macro'):.3f}"
+        line["ECE (micro)"] = f"{calibration_error(codes, probabilities)['(micro)']:.3f}"
+    return line
+
+
+def compare_on_test_authors() -> list[str]:
+    """Return the table on the corpus's test authors, and what belongs to it."""
+    corpus = load_corpus()
+    is_test = corpus.incidents["split"] == "test"
+    train = corpus.subset(corpus.incidents.loc[~is_test, "incident_id"])
+    test = corpus.subset(corpus.incidents.loc[is_test, "incident_id"])
+    texts, unseen = train.incidents["narrative"].tolist(), test.incidents["narrative"].tolist()
+    authors = train.incidents["author_id"].tolist()
+    codes = test.codes.loc[test.incidents["incident_id"]]
+    learned = train.codes.loc[train.incidents["incident_id"]]
+    keywords = KeywordCoder(load_codebook()).fit(texts, learned).predict(unseen)
+    rows = [row_of("keywords of the codebook", test, codes, None, keywords.to_numpy())]
+    logistic = LogisticRegression(class_weight="balanced", solver="liblinear")
+    svm = CalibratedClassifierCV(LinearSVC(class_weight="balanced"), cv=5)
+    for name, model, tuned in (
+        ("TF-IDF + logistic regression at .5", logistic, False),
+        ("TF-IDF + logistic regression, tuned thresholds", logistic, True),
+        ("TF-IDF + calibrated SVM, tuned thresholds", svm, True),
+    ):
+        result = run_peer(model, texts, learned, unseen, authors, tuned=tuned)
+        rows.append(row_of(name, test, codes, *result))
+    plain = NarrativeClassifier().fit(texts, learned, groups=authors)
+    rows.append(
+        row_of(
+            "NarrativeClassifier without evidence",
+            test,
+            codes,
+            plain.predict_proba(unseen),
+            plain.predict(unseen),
+        )
+    )
+    start = time.perf_counter()
+    model = NarrativeClassifier(**EVIDENCE_PARAMETERS).fit(
+        texts, learned, groups=authors, evidence=train.evidence
+    )
+    seconds = time.perf_counter() - start
+    probabilities, predicted = model.predict_proba(unseen), model.predict(unseen)
+    rows.append(row_of("NarrativeClassifier (the default)", test, codes, probabilities, predicted))
+    # Authors differ, so they, not narratives, are drawn by the bootstrap.
+    table = evaluate(
+        codes, probabilities, predicted, groups=test.incidents["author_id"].tolist()
+    ).set_index(["category", "metric"])
+    macro = table.loc[("(macro)", "f1")]
+    removed = measure_faithfulness(model, unseen)
+    drop = removed["probability"] - removed["without_evidence"]
+    chance = removed["probability"] - removed["without_random"]
+    agreement = span_agreement(code(test.incidents, model).evidence, test.evidence)
+    spans = agreement.set_index("category").loc["(all)"]
+    return [
+        f"## Bundled corpus: {len(unseen)} narratives of three test authors",
+        as_markdown(rows),
+        f"Macro F1 of the default: 95% interval {macro['conf_low']:.3f} to "
+        f"{macro['conf_high']:.3f} over draws of the three authors. Trained on "
+        f"{len(texts)} narratives in {seconds:.0f} s. `pairs right`: contrast pairs (two "
+        "narratives a few words apart) right on both sides in every category in which they "
+        "differ.",
+        f"Removing the evidence shown lowers the probability by {drop.mean():.3f} on average, "
+        f"removing as many random words by {chance.mean():.3f}; more for "
+        f"{(drop > chance).mean():.0%} of {len(removed)} predicted codes. Where a predicted code "
+        f"is right, {spans['touched']:.0%} of its evidence overlaps with what coders marked "
+        f"(characters: precision {spans['precision']:.2f}, recall {spans['recall']:.2f}).",
+    ]
+
+
+def compare_on_real_data(folder: Path) -> list[str]:
+    """Return the table on GovTrack (5-fold, two shuffles) and HHS (chronological 80/20)."""
+    rows = []
+    table = pd.read_csv(folder / "govtrack_misconduct.csv")
+    texts, codes = table["text"].fillna("").to_numpy(), table[TAGS] == "X"
+    found: dict[str, list[tuple[float, float]]] = {}
+    logistic = LogisticRegression(class_weight="balanced", solver="liblinear")
+    for seed in (0, 1):
+        ours = np.zeros(codes.shape, dtype=bool)
+        peer = ours.copy()
+        for train, test in KFold(5, shuffle=True, random_state=seed).split(texts):
+            part = texts[train].tolist(), codes.iloc[train]
+            ours[test] = NarrativeClassifier().fit(*part).predict(texts[test].tolist())
+            peer[test] = run_peer(logistic, *part, texts[test].tolist(), None, tuned=True)[1]
+        for name, predicted in (("logistic", peer), ("default", ours)):
+            found.setdefault(name, []).append(f1_pair(codes, predicted))
+    for name, label in (
+        ("logistic", "TF-IDF + logistic regression, tuned"),
+        ("default", "default"),
+    ):
+        micro, macro = np.mean(found[name], axis=0)
+        rows.append(
+            {
+                "data": "GovTrack, 5 tags",
+                "coder": label,
+                "micro F1": f"{micro:.3f}",
+                "macro F1": f"{macro:.3f}",
+            }
+        )
+    table = pd.read_csv(folder / "hhs_breach_narratives.csv").drop_duplicates("narrative")
+    table = table.dropna(subset="narrative").sort_values("date", kind="stable")
+    places = [name for name in table if name.startswith("lobi_")]
+    cut = int(0.8 * len(table))
+    texts, codes = table["narrative"].to_numpy(), table[places].astype(bool)
+    part = texts[:cut].tolist(), codes.iloc[:cut]
+    later = texts[cut:].tolist()
+    predictions = {
+        "TF-IDF + logistic regression, tuned": run_peer(logistic, *part, later, None, tuned=True)[
+            1
+        ],
+        "default": NarrativeClassifier().fit(*part).predict(later),
+    }
+    for label, predicted in predictions.items():
+        micro, macro = f1_pair(codes.iloc[cut:], predicted)
+        rows.append(
+            {
+                "data": "HHS, location, last fifth",
+                "coder": label,
+                "micro F1": f"{micro:.3f}",
+                "macro F1": f"{macro:.3f}",
+            }
+        )
+    return ["## Real narratives, without evidence spans", as_markdown(rows)]
+
+
+def f1_pair(codes: pd.DataFrame, predicted: np.ndarray) -> tuple[float, float]:
+    """Return micro and macro F1."""
+    return tuple(  # type: ignore[return-value]
+        float(f1_score(codes, predicted, average=average, zero_division=0))
+        for average in ("micro", "macro")
+    )
+
+
+def as_markdown(rows: list[dict[str, str]]) -> str:
+    """Return a table of text cells."""
+    names = list(rows[0])
+    lines = [names, ["---"] * len(names), *([row[name] for name in names] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--write", type=Path, help="also write the page here")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", category=UserWarning)
+    parts = ["# Accuracy", "What `benchmarks/accuracy.py` printed.", *compare_on_test_authors()]
+    print("\n\n".join(parts), flush=True)
+    root = Path(__file__).resolve().parents[1]
+    folder = Path(os.environ.get("BOUNDARY_RESEARCH_DATA", root.parent / "shared" / "data"))
+    if folder.is_dir():
+        parts += compare_on_real_data(folder)
+        print("\n" + "\n\n".join(parts[-2:]), flush=True)
+    else:
+        print("\nNo folder of real data; set BOUNDARY_RESEARCH_DATA to compare on it.")
+    parts += ["## How the default was chosen", SEARCH]
+    print("\n" + "\n\n".join(parts[-2:]))
+    if arguments.write:
+        arguments.write.write_text("\n\n".join(parts), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from boundary_research import DataError, NarrativeClassifier
+from boundary_research.classifier.diagnostics import (
+    calibration_error,
+    errors_by_group,
+    example_scores,
+    learning_curve,
+    reliability_diagram,
+)
+
+
+@pytest.fixture
+def scored():
+    rng = np.random.default_rng(5)
+    probabilities = rng.random((4000, 2))
+    codes = pd.DataFrame(rng.random((4000, 2)) < probabilities, columns=["a", "b"])
+    return codes, probabilities
+
+
+def test_calibrated_probabilities_have_a_small_error_and_shifted_ones_the_shift(scored):
+    codes, probabilities = scored
+    assert calibration_error(codes, probabilities).max() < 0.03
+    shifted = np.clip(probabilities + 0.2, 0, None)
+    assert calibration_error(codes, shifted)["(micro)"] == pytest.approx(0.2, abs=0.02)
+
+
+def test_diagram_counts_every_decision_once(scored):
+    codes, probabilities = scored
+    table = reliability_diagram(codes, np.where(probabilities > 0.97, 1.0, probabilities))
+    assert (table.groupby("category")["n"].sum() == [8000, 4000, 4000]).all()
+    assert (table["mean_probability"] >= table["low"]).all()
+    assert (table["mean_probability"] <= table["high"]).all()
+
+
+def test_example_scores_equal_scikit_learn(scored):
+    codes, probabilities = scored
+    predicted = probabilities > 0.4
+    ours = example_scores(codes, predicted)
+    options = {"average": "samples", "zero_division": 0}
+    both_empty = (~codes.any(axis=1) & ~predicted.any(axis=1)).mean()
+    assert ours["f1"] == pytest.approx(metrics.f1_score(codes, predicted, **options) + both_empty)
+    assert ours["jaccard"] == pytest.approx(
+        metrics.jaccard_score(codes, predicted, **options) + both_empty
+    )
+    assert ours["exact_match"] == pytest.approx(metrics.accuracy_score(codes, predicted))
+    assert ours["hamming"] == pytest.approx(1 - metrics.hamming_loss(codes, predicted))
+
+
+def test_errors_by_group_by_hand():
+    codes = pd.DataFrame({"a": [True, False, True], "b": [False, False, True]})
+    predicted = np.array([[True, True], [False, False], [False, True]])
+    table = errors_by_group(codes, predicted, ["x", "x", None]).set_index("group")
+    assert table.loc["x", "false_positive_rate"] == pytest.approx(1 / 3)
+    assert table.loc["x", "miss_rate"] == 0
+    assert table.loc["x", "exact_match"] == 0.5
+    assert np.isnan(table.loc["(missing)", "false_positive_rate"])
+    assert table.loc["(missing)", "f1"] == pytest.approx(2 / 3)
+
+
+def test_learning_curve_rises_where_there_is_something_to_learn(small_codes):
+    texts, codes = small_codes
+    noise = np.random.default_rng(1).permutation(len(texts))
+    texts, codes = [texts[i] for i in noise], codes.iloc[noise].reset_index(drop=True)
+    curve = learning_curve(NarrativeClassifier(cv=3), texts, codes, shares=(0.5, 1.0), n_folds=3)
+    mean = curve.groupby("share")["macro_f1"].mean()
+    assert mean[1.0] > mean[0.5]
+    assert len(curve) == 6
+    assert (curve.groupby("share")["n_narratives"].max() <= [14, 27]).all()
+
+
+def test_shapes_bins_and_shares_are_checked(scored):
+    codes, probabilities = scored
+    with pytest.raises(DataError, match="shape of codes"):
+        example_scores(codes, probabilities[:5] > 0.5)
+    with pytest.raises(DataError, match="n_bins"):
+        reliability_diagram(codes, probabilities, n_bins=0)
+    with pytest.raises(DataError, match="groups has 1"):
+        errors_by_group(codes, probabilities > 0.5, ["x"])
+    with pytest.raises(DataError, match="shares"):
+        learning_curve(NarrativeClassifier(), ["a"], codes[:1], shares=(0, 1))
