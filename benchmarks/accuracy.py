@@ -78,6 +78,11 @@ default is the line in bold; what is not in it did not pay, or not enough for wh
 The share of the ratio was searched after a first look at the test authors had shown plain
 logistic regression above the wholly scaled model (without evidence, macro F1 .499 with tuned
 thresholds against .475; with evidence .535). It was chosen on the training authors alone.
+
+Without evidence spans the former default (C 4, alpha .5, whole ratio) had micro .795 and macro .808
+on the same GovTrack folds, .719 and .592 on HHS, and macro .470 across the corpus's training
+authors, where half the ratio
+reaches .504; the real data were not used to choose.
 """
 
 
