@@ -90,8 +90,8 @@ def _read_incidents(plan: StudyPlan) -> LoadedIncidents:
         if unknown:
             there = ", ".join(sorted(incidents[rule["from"]].dropna().astype(str).unique()))
             raise DataError(
-                f"Study {plan.file.name}: recode of {name!r}: level {unknown[0]!r} does not occur in "
-                f"column {rule['from']!r}. Levels there are: {there}."
+                f"Study {plan.file.name}: recode of {name!r}: level {unknown[0]!r} does not "
+                f"occur in column {rule['from']!r}. Levels there are: {there}."
             )
         incidents[name] = incidents[rule["from"]].map(levels).fillna("not_stated")
     return loaded._replace(incidents=incidents)
