@@ -81,8 +81,8 @@ thresholds against .475; with evidence .535). It was chosen on the training auth
 
 Without evidence spans the defaults of the class stay at C 4, alpha .5 and the whole ratio: they
 reach micro .795 and macro .808 on the GovTrack folds, where the setting above has .790 and .802,
-and .470 across the corpus's training authors, where it has .504. That default was chosen on GovTrack
-itself, so its figures there are a little optimistic; HHS was not used to choose.
+and .470 across the corpus's training authors, where it has .504. That default was chosen on
+GovTrack itself, so its figures there are a little optimistic; HHS was not used to choose.
 """
 
 
