@@ -28,7 +28,9 @@ def test_missing_values_are_no_tests(p):
         np.testing.assert_array_equal(np.isnan(adjusted), np.isnan(values))
         there = ~np.isnan(values)
         assert (adjusted[there] >= values[there] - 1e-12).all()
-        np.testing.assert_allclose(adjusted[there], adjust_p_values(values[there], method))
+        np.testing.assert_allclose(
+            adjusted[there], adjust_p_values(values[there], method), atol=1e-300
+        )
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
@@ -37,7 +39,9 @@ def test_agrees_with_statsmodels(p):
     from statsmodels.stats.multitest import multipletests
 
     for method, name in {"bh": "fdr_bh", "by": "fdr_by", "holm": "holm"}.items():
-        np.testing.assert_allclose(adjust_p_values(p, method), multipletests(p, method=name)[1])
+        # Below the smallest normal number there is no relative precision to compare.
+        peer = multipletests(p, method=name)[1]
+        np.testing.assert_allclose(adjust_p_values(p, method), peer, atol=1e-300)
 
 
 def test_unknown_method_is_refused():
