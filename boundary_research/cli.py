@@ -200,7 +200,12 @@ def gold(
     from boundary_research.coding.store import CodingStore
 
     with CodingStore(store) as opened:
-        tables = {"codings": opened.codings(), "gold": opened.gold(), "sample": opened.sample()}
+        codings = opened.codings()
+        if codings.empty:
+            raise DataError(
+                f"Store {store.name!r} holds no submitted narrative yet. Code it first."
+            )
+        tables = {"codings": codings, "gold": opened.gold(), "sample": opened.sample()}
     folder = check_output_folder(output)
     for name, table in tables.items():
         typer.echo(write_table(table, folder / name))

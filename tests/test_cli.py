@@ -175,3 +175,43 @@ def test_store_for_coding_is_made_with_a_link_for_each_person(reports, tmp_path,
     assert main(["reliability", str(store), "-o", str(tmp_path / "out")]) == 2
     assert "no submitted narrative yet" in capsys.readouterr().err
     assert main(arguments) == 2
+
+
+def test_gold_of_a_store_is_what_the_correction_needs(tmp_path, capsys):
+    from boundary_research import prevalence
+    from boundary_research.coding.store import CodingStore
+
+    ids = [f"i{n}" for n in range(12)]
+    rows = pd.DataFrame({"incident_id": ids, "narrative": "They met for coffee at weekends."})
+    rows.to_csv(tmp_path / "reports.csv", index=False)
+    store = tmp_path / "study.sqlite"
+    arguments = ["new-coding", str(tmp_path / "reports.csv"), "-o", str(store)]
+    assert main([*arguments, "--coders", "ana,ben", "-n", "6"]) == 0
+    capsys.readouterr()
+    assert main(["gold", str(store), "-o", str(tmp_path / "gold")]) == 2
+    assert "no submitted narrative yet" in one_line(capsys)
+    tie = {"categories": {"dual_social": {"severity": 1, "spans": [[0, 8]]}}}
+    with CodingStore(store) as opened:
+        drawn = opened.sample()["incident_id"].tolist()
+        for coder in ("ana", "ben"):
+            for n, incident in enumerate(drawn):
+                content = tie if n < 2 else {"verdict": "none"}
+                latest = opened.latest(coder, incident).revision_id
+                opened.save(coder, incident, content, state="submitted", expected=latest)
+    assert main(["gold", str(store), "-o", str(tmp_path / "gold")]) == 0
+    gold = pd.read_csv(tmp_path / "gold" / "gold.csv")
+    assert len(gold) == 6 * 14
+    assert gold["present"].sum() == 2
+    assert (gold["inclusion_probability"] == 0.5).all()
+    assert set(gold["source"]) == {"agreed"}
+    coded = pd.DataFrame(
+        {
+            "incident_id": ids,
+            "category": "dual_social",
+            "probability": 0.5,
+            "predicted": [n % 2 == 0 for n in range(12)],
+            "decision": "review",
+        }
+    )
+    table = prevalence(coded, gold, categories=["dual_social"]).set_index("estimator")
+    assert table.loc["gold_only", "estimate"] == pytest.approx(2 / 6)
