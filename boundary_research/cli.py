@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from boundary_research._checks import DataError, check_choice, check_output_folder
+from boundary_research._study_commands import Quiet, register
 
 app = typer.Typer(
     name="boundary-research",
@@ -23,7 +24,7 @@ app = typer.Typer(
 codebook_app = typer.Typer(help="Look at a codebook.", no_args_is_help=True)
 app.add_typer(codebook_app, name="codebook")
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+register(app)
 
 
 @app.command()
@@ -101,20 +102,6 @@ def code(
         typer.echo(
             f"{n} incidents coded, {len(coding.rejects)} rows set aside: {folder / 'report.html'}"
         )
-
-
-@app.command()
-def run(
-    study: Annotated[Path, typer.Argument(help="study.yaml, or the folder that holds it.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder to write to.")
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Run a study: agreement, classifier, corrected estimates, figures and report."""
-    from boundary_research.study.run import run_study
-
-    run_study(study, output=output, progress=not quiet)
 
 
 @app.command("corpus-check")

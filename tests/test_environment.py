@@ -13,14 +13,18 @@ from packaging.utils import canonicalize_name
 CONDA_NAMES = {"matplotlib-base": "matplotlib", "playwright-python": "playwright"}
 
 
+# Gigabytes that only those install who fine-tune an encoder; no command of the Makefile needs it.
+TOO_LARGE = {"transformer-training"}
+
+
 def project():
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
 def declared():
     texts = list(project()["dependencies"])
-    for extra in project()["optional-dependencies"].values():
-        texts += extra
+    for name, extra in project()["optional-dependencies"].items():
+        texts += extra if name not in TOO_LARGE else []
     return {canonicalize_name(r.name): str(r.specifier) for r in map(Requirement, texts)}
 
 
