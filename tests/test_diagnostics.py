@@ -82,3 +82,19 @@ def test_shapes_bins_and_shares_are_checked(scored):
         errors_by_group(codes, probabilities > 0.5, ["x"])
     with pytest.raises(DataError, match="shares"):
         learning_curve(NarrativeClassifier(), ["a"], codes[:1], shares=(0, 1))
+
+
+def test_agreement_with_gold_stands_beside_that_of_coders():
+    from boundary_research import load_corpus
+    from boundary_research.classifier.diagnostics import agreement_with_gold
+
+    corpus = load_corpus()
+    codes = corpus.codes.iloc[:200]
+    flipped = codes.to_numpy().copy()
+    flipped[::5] = ~flipped[::5]
+    codings = corpus.codings[corpus.codings["coder_id"].isin(["coder_a", "coder_b"])]
+    table = agreement_with_gold(codes, flipped, codings=codings).set_index("between")
+    assert table.loc["model and gold", "estimate"] < 0.9 < table.loc["coders", "estimate"]
+    assert (table["conf_low"] < table["estimate"]).all()
+    same = agreement_with_gold(codes, codes.to_numpy())
+    assert same["estimate"].item() == 1

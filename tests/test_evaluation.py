@@ -1,6 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn import metrics
 
 from boundary_research import DataError, NarrativeClassifier, crossfit, evaluate
@@ -103,3 +105,39 @@ def test_a_narrative_coded_in_part_is_refused(small_codes):
     part.iloc[0, 0] = None
     with pytest.raises(DataError, match="some categories only"):
         crossfit(NarrativeClassifier(cv=3), texts, part)
+
+
+@given(st.integers(0, 10_000))
+def test_weighted_ranks_equal_scikit_learn(seed):
+
+    from boundary_research.classifier.evaluation import _ranked
+
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(4, 60))
+    y = rng.random(n) < 0.4
+    y[:2] = True, False
+    p = rng.random(n).round(int(rng.integers(1, 3)))  # with ties
+    weights = rng.integers(0, 4, size=(5, n)).astype(float)
+    weights[:, :2] += 1
+    found = _ranked(y, p, weights)
+    for draw in range(5):
+        w = weights[draw]
+        assert found["average_precision"][draw] == pytest.approx(
+            metrics.average_precision_score(y, p, sample_weight=w)
+        )
+        assert found["auc"][draw] == pytest.approx(metrics.roc_auc_score(y, p, sample_weight=w))
+        assert found["brier"][draw] == pytest.approx(
+            metrics.brier_score_loss(y, p, sample_weight=w)
+        )
+
+
+def test_every_metric_has_an_interval_around_its_estimate():
+    rng = np.random.default_rng(3)
+    y = rng.random(300) < 0.3
+    p = np.clip(0.3 * y + rng.random(300) * 0.7, 0, 1)
+    codes = pd.DataFrame({"a": y})
+    table = evaluate(codes, p[:, None], p[:, None] > 0.5).set_index(["category", "metric"])
+    part = table.loc["a"]
+    assert set(part.index) == {"precision", "recall", "f1", "average_precision", "auc", "brier"}
+    assert (part["conf_low"] < part["estimate"]).all()
+    assert (part["estimate"] < part["conf_high"]).all()

@@ -1,9 +1,9 @@
-"""Diagnostics beside `evaluate`: calibration, whole-narrative scores, groups, learning curve."""
+"""Diagnostics beside `evaluate`: calibration, whole sets, groups, coders, learning curve."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,9 @@ from boundary_research._checks import DataError, check_random_state
 from boundary_research.classifier._calibration import split_folds
 from boundary_research.classifier.evaluation import fit_rows
 from boundary_research.classifier.model import NarrativeClassifier
+from boundary_research.coding._agreement_intervals import AgreementOptions
+from boundary_research.coding._codings import read_codings, sets_from_codings
+from boundary_research.coding._set_agreement import set_alpha
 
 RELIABILITY_COLUMNS = ["category", "low", "high", "n", "mean_probability", "share_positive"]
 
@@ -155,6 +158,64 @@ def errors_by_group(
         rows.append((group, len(y), y.sum(), false_positives, misses, f1, exact))
     names = ["n_narratives", "n_positive", "false_positive_rate", "miss_rate", "f1", "exact_match"]
     return pd.DataFrame(rows, columns=["group", *names])
+
+
+def agreement_with_gold(
+    codes: pd.DataFrame,
+    predicted: np.ndarray,
+    *,
+    codings: pd.DataFrame | None = None,
+    distance: str = "masi",
+    **options: Unpack[AgreementOptions],
+) -> pd.DataFrame:
+    """Return how far the model agrees with gold, beside how far human coders agree.
+
+    Krippendorff's alpha over each narrative's set of categories, for the pair of model and gold
+    and for the coders: a model cannot be asked for more agreement than coders have.
+
+    Parameters
+    ----------
+    codes : DataFrame of bools, shape (n, k)
+        Gold codes; the index holds incident ids.
+    predicted : bool array, shape (n, k)
+    codings : DataFrame, optional
+        Codings table of human coders; those of the incidents of `codes` are used.
+    distance : str
+        See `set_alpha`.
+    **options
+        See `AgreementOptions`.
+
+    Returns
+    -------
+    DataFrame
+        `between`, `estimate`, `conf_low`, `conf_high`, `n_units`.
+
+    Raises
+    ------
+    DataError
+        If shapes differ or no incident was coded by two coders.
+
+    Examples
+    --------
+    >>> codes = pd.DataFrame({"a": [True, False] * 4, "b": [False, False, True, True] * 2})
+    >>> agreement_with_gold(codes, codes.to_numpy())["estimate"].tolist()
+    [1.0]
+    """
+    labels = _check_shapes(codes, predicted)
+    names = np.array([str(name) for name in codes.columns], dtype=object)
+    pairs = [
+        (set(names[real]), set(names[called]))
+        for real, called in zip(labels, predicted.astype(bool), strict=True)
+    ]
+    results = {"model and gold": set_alpha(pairs, distance, **options)}
+    if codings is not None:
+        table = read_codings(codings)
+        kept = table["incident_id"].isin(codes.index.astype(str)) & table["category"].isin(names)
+        results["coders"] = set_alpha(sets_from_codings(table[kept]), distance, **options)
+    return pd.DataFrame(
+        [(b, r.estimate, r.conf_low, r.conf_high, r.n_units) for b, r in results.items()],
+        columns=["between", "estimate", "conf_low", "conf_high", "n_units"],
+    )
 
 
 def learning_curve(

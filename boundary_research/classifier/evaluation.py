@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from boundary_research._checks import DataError, check_random_state
 from boundary_research.classifier._calibration import split_folds
@@ -172,9 +171,9 @@ def evaluate(
             f"probabilities {probabilities.shape} and predicted {predicted.shape} must have the "
             f"shape of codes, {(n, k)}."
         )
-    weights = _bootstrap_weights(n, groups, n_boot, random_state)
     point = _metrics(labels, probabilities, predicted, np.ones((1, n)))
-    drawn = _counted(labels, predicted, weights) if n_boot else {}
+    weights = _bootstrap_weights(n, groups, n_boot, random_state)
+    drawn = _metrics(labels, probabilities, predicted, weights) if n_boot else {}
     tail = (1 - conf_level) / 2
     rows = []
     names = [*map(str, codes.columns), "(micro)", "(macro)"]
@@ -228,12 +227,29 @@ def _counted(
 def _metrics(
     labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    result = _counted(labels, predicted, weights)
-    ranked: dict[str, list[float]] = {name: [] for name in _RANKED}
-    for j in range(labels.shape[1]):
-        y, p = labels[:, j], probabilities[:, j]
-        both = bool(y.any() and not y.all())
-        ranked["average_precision"].append(average_precision_score(y, p) if y.any() else np.nan)
-        ranked["auc"].append(roc_auc_score(y, p) if both else np.nan)
-        ranked["brier"].append(float(np.mean((p - y) ** 2)))
-    return result | {name: np.array([values]) for name, values in ranked.items()}
+    """Return every metric under each row of weights, shape (draws, k or k + 2)."""
+    ranked = [_ranked(labels[:, j], probabilities[:, j], weights) for j in range(labels.shape[1])]
+    return _counted(labels, predicted, weights) | {
+        name: np.column_stack([column[name] for column in ranked]) for name in _RANKED
+    }
+
+
+def _ranked(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return weighted average precision, AUC and Brier score of one category, shape (draws,).
+
+    Average precision is the sum of precision over the steps of recall; AUC the share of pairs of a
+    positive and a negative in the right order, ties counting half.
+    """
+    order = np.argsort(-p, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)  # of narratives that tie
+    real = np.cumsum((weights * y)[:, order], axis=1)[:, last]
+    called = np.cumsum(weights[:, order], axis=1)[:, last]
+    new = np.diff(real, prepend=0.0, axis=1)
+    wrong = np.diff(called - real, prepend=0.0, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.where(called > 0, real / called, 0.0)
+        average = (precision * new).sum(axis=1) / real[:, -1]
+        behind = (called - real)[:, -1:] - (called - real) + wrong / 2
+        auc = (new * behind).sum(axis=1) / (real[:, -1] * (called - real)[:, -1])
+        brier = weights @ (p - y) ** 2 / weights.sum(axis=1)
+    return {"average_precision": average, "auc": auc, "brier": brier}
