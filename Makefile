@@ -42,7 +42,7 @@ benchmark: $(READY)  ## what is claimed about accuracy and speed, each beside a 
 	for f in benchmarks/*.py; do $(BIN)/python $$f || exit 1; done
 
 docs: $(READY)  ## build the documentation into docs/_build
-	$(BIN)/python -m sphinx -W -b html docs docs/_build
+	$(BIN)/python -m sphinx -W -b html docs docs/_build/html
 
 clean:  ## remove what was built
 	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info data/example_study/output

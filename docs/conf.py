@@ -1,13 +1,31 @@
 """Sphinx settings."""
 
+import shutil
 from importlib import metadata
+from pathlib import Path
+
+HERE = Path(__file__).parent
+# Sphinx reads only what lies below this folder.
+NOTEBOOKS = HERE / "_notebooks"
+shutil.rmtree(NOTEBOOKS, ignore_errors=True)
+NOTEBOOKS.mkdir()
+for notebook in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
+    text = notebook.read_text("utf-8").replace("../docs/images/", "../images/")
+    (NOTEBOOKS / notebook.name).write_text(text, "utf-8")
 
 project = "boundary_research"
 author = "boundary_research developers"
 copyright = "2026, boundary_research developers"  # noqa: A001
 release = metadata.version("boundary-research")
 
-extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 # The notebooks are executed and checked elsewhere; the pages show their stored outputs.
 nb_execution_mode = "off"
