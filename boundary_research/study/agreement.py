@@ -54,6 +54,11 @@ def read_codings(path: str | Path) -> pd.DataFrame:
     return check_table(table, "codings", source=file.name)
 
 
+def _name_rows(confusion: pd.DataFrame) -> pd.DataFrame:
+    """Return the confusion of categories with the row's category in a column, as files keep it."""
+    return confusion.rename_axis(index="category", columns=None).reset_index()
+
+
 def write_agreement(
     codings: str | Path, folder: str | Path, *, random_state: int = 0
 ) -> list[Path]:
@@ -74,7 +79,7 @@ def write_agreement(
     paths = [
         write_table(agreement, output / "agreement"),
         write_table(disagreement_table(table), output / "disagreement"),
-        write_table(confusion_of_categories(table), output / "confusion"),
+        write_table(_name_rows(confusion_of_categories(table)), output / "confusion"),
         write_atomically(output / "agreement.png", partial(figure.savefig, dpi=150)),
     ]
     plt.close(figure)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from jinja2 import Environment
+from markupsafe import Markup
 
 from boundary_research._files import write_text
+from boundary_research.study.report_parts import (
+    Paragraph,
+    Report,
+    ReportFigure,
+    ReportTable,
+    Section,
+    data_uri,
+    read_csv_cells,
+)
+from boundary_research.study.table_html import table_to_html
 from boundary_research.study.tables import count_decisions
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from boundary_research.classifier.decisions import CodedIncidents
     from boundary_research.codebook.model import Codebook
 
@@ -29,67 +34,86 @@ ESTIMAND = (
 )
 
 
-@dataclass
-class Paragraph:
-    """A paragraph; kind may be notice, estimand or note."""
+def render_report(report: Report, *, document: bool = False) -> str:
+    """Return a report as one HTML document without outside links; every text is escaped.
 
-    text: str
-    kind: str = ""
-
-
-@dataclass
-class ReportTable:
-    """A table of texts. Columns named in `text_columns` are set to the left."""
-
-    caption: str
-    columns: list[str]
-    rows: list[list[str]]
-    note: str = ""
-    folded: bool = False
-    text_columns: tuple[str, ...] = ()
-
-
-@dataclass
-class ReportFigure:
-    """A picture with its alternative text and a caption that says what to see."""
-
-    data: str
-    alt: str
-    caption: str
-
-
-@dataclass
-class Section:
-    """A section of a report."""
-
-    id: str
-    title: str
-    paragraphs: list[Paragraph] = field(default_factory=list)
-    bullets: list[str] = field(default_factory=list)
-    figures: list[ReportFigure] = field(default_factory=list)
-    tables: list[ReportTable] = field(default_factory=list)
-
-
-def render_report(
-    title: str,
-    sections: Sequence[Section],
-    *,
-    facts: Sequence[tuple[str, str]] = (),
-    notice: str = "",
-    lead: str = "",
-) -> str:
-    """Return a report as one HTML document without outside links; every text is escaped."""
+    Parameters
+    ----------
+    report : Report
+    document : bool
+        For paper: all tables open, and without the data behind figures and links to save them.
+    """
     template = resources.files("boundary_research.study").joinpath("report_template.html")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(template.read_text("utf-8"))
-    return page.render(title=title, sections=sections, facts=facts, notice=notice, lead=lead)
+    parts, n_figures, n_tables = [], 0, 0
+    for section in report.sections:
+        figures, tables = [], []
+        for figure in section.figures:
+            n_figures += 1
+            figures.append(_figure_parts(figure, n_figures))
+        for table in section.tables:
+            n_tables += 1
+            tables.append(_table_parts(table, n_tables))
+        parts.append((section, figures, tables))
+    return page.render(
+        title=report.title,
+        authors=report.authors,
+        notice=report.notice,
+        notice_title=name_notice(report.notice),
+        lead=report.lead,
+        facts=report.facts,
+        parts=parts,
+        document=document,
+    )
 
 
-def embed_figure(figure: Figure, alt: str, caption: str) -> ReportFigure:
-    """Return a matplotlib figure as a picture that stands inside the page."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=144, metadata={"Software": None})
-    return ReportFigure(base64.b64encode(stream.getvalue()).decode("ascii"), alt, caption)
+def _figure_parts(figure: ReportFigure, number: int) -> dict[str, Any]:
+    header, *rows = read_csv_cells(figure.csv) if figure.csv else [[]]
+    return {
+        "number": number,
+        "name": figure.name or f"figure_{number}",
+        "data": figure.data,
+        "alt": figure.alt,
+        "caption": figure.caption,
+        "header": [
+            (name.replace("_", " "), not all(_is_number(row[i]) for row in rows))
+            for i, name in enumerate(header)
+        ],
+        "rows": [[_short_cell(cell) for cell in row] for row in rows],
+        "uri": data_uri(figure.csv),
+    }
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or 0)
+    except ValueError:
+        return False
+    return True
+
+
+def _short_cell(cell: str) -> str:
+    """Return a number with four digits, and all else as it is."""
+    return f"{float(cell):.4g}" if cell and _is_number(cell) and "." in cell else cell
+
+
+def name_notice(notice: str) -> str:
+    """Return the words before a notice: that data are fictional, or that there is a notice."""
+    fictional = any(word in notice.lower() for word in ("fiction", "invented", "simulated"))
+    return "Fictional data." if fictional else "Please note."
+
+
+def _table_parts(table: ReportTable, number: int) -> dict[str, Any]:
+    return {
+        "number": number,
+        "name": table.name,
+        "caption": table.caption,
+        "note": table.note,
+        "folded": table.folded,
+        "html": Markup(table_to_html(table, number=number)),  # escaped by great_tables
+        "uri": data_uri(table.to_csv()),
+    }
 
 
 def list_software() -> str:
@@ -114,6 +138,8 @@ def _decision_table(decisions: pd.DataFrame, codebook: Codebook | None) -> Repor
         "Decisions by category",
         ["category", "coded 1", "present", "review", "absent"],
         rows,
+        text_columns=("category",),
+        name="decisions",
         note="“coded 1” is the model's best guess. “present” and “absent” are decisions that held up in "
         "cross-validation on the training narratives; “review” asks for a person.",
     )
@@ -157,6 +183,7 @@ def write_coding_report(
                 "Rows set aside",
                 ["reason", "rows"],
                 [[str(reason), str(count)] for reason, count in counts.items()],
+                text_columns=("reason",),
                 note="Row numbers and ids are in rejects.csv.",
             )
         )
@@ -185,5 +212,5 @@ def write_coding_report(
         ("with a category to review", f"{review:,}"),
         ("rows set aside", f"{len(coding.rejects):,}"),
     ]
-    page = render_report("Coded incidents", [read, coded, limits], facts=facts)
+    page = render_report(Report("Coded incidents", [read, coded, limits], facts))
     return write_text(Path(folder) / "report.html", page)

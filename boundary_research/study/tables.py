@@ -58,6 +58,19 @@ def number(value: float, digits: int = 2) -> str:
     return "–" if pd.isna(value) else f"{value:.{digits}f}"
 
 
+def p_value(value: float) -> str:
+    """Return a p-value with three digits, ``<.001`` below that, or an en dash where it is missing.
+
+    Examples
+    --------
+    >>> p_value(0.0004), p_value(0.0312), p_value(float("nan"))
+    ('<.001', '.031', '–')
+    """
+    if pd.isna(value):
+        return "–"
+    return "<.001" if value < 0.001 else f"{value:.3f}".lstrip("0") if value < 1 else "1.000"
+
+
 def interval(low: float, high: float, digits: int = 2, *, scale: float = 1.0) -> str:
     """Return an interval as text, or an en dash where it is missing."""
     if pd.isna(low) or pd.isna(high):
