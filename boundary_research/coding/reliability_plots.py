@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,11 +17,16 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by people who are colour-blind, each with its own marker.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "D", "^", "v", "P")
+_WIDTH = 44  # letters of a label before it is broken
 _DEFAULT = ("Gwet's AC1", "Krippendorff's alpha, nominal", "percent agreement")
 
 
 def plot_agreement(
-    table: pd.DataFrame, *, coefficients: Sequence[str] | None = None, axes: Axes | None = None
+    table: pd.DataFrame,
+    *,
+    coefficients: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    axes: Axes | None = None,
 ) -> Axes:
     """Draw the agreement on each category with its interval.
 
@@ -34,6 +40,8 @@ def plot_agreement(
         From `agreement_table`.
     coefficients : sequence of str, optional
         Which to draw; by default AC1, nominal alpha and percent agreement.
+    labels : mapping of str to str, optional
+        Labels of categories by their ids.
     axes : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -64,7 +72,7 @@ def plot_agreement(
         rows = table[table["coefficient"] == name].drop_duplicates("category")
         rows = rows.set_index("category").reindex(categories)
         _draw_coefficient(axes, rows, name, index, float(offset))
-    axes.set_yticks(range(len(categories)), [_label(table, name) for name in categories])
+    axes.set_yticks(range(len(categories)), [_label(table, name, labels) for name in categories])
     axes.set_ylim(len(categories) - 0.5, -0.5)
     axes.set_xlim(right=1.02)
     axes.set_xlabel("Agreement, with interval (open marker: interval not to be trusted)")
@@ -106,12 +114,13 @@ def _draw_coefficient(axes: Axes, rows: pd.DataFrame, name: str, index: int, off
         )
 
 
-def _label(table: pd.DataFrame, category: str) -> str:
+def _label(table: pd.DataFrame, category: str, labels: Mapping[str, str] | None) -> str:
+    name = "\n".join(textwrap.wrap((labels or {}).get(category, str(category)), _WIDTH))
     row = table[(table["category"] == category) & table["prevalence"].notna()]
     if not len(row):
-        return str(category)
+        return name
     share, units = float(row["prevalence"].iloc[0]), int(row["n_units"].iloc[0])
-    return f"{category}\n{share:.0%} present, n = {units}"
+    return f"{name}\n{share:.0%} present, n = {units}"
 
 
 def plot_benchmarks(probabilities: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
@@ -152,13 +161,20 @@ def plot_benchmarks(probabilities: pd.DataFrame, *, axes: Axes | None = None) ->
     return axes
 
 
-def plot_confusion(confusion: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
+def plot_confusion(
+    confusion: pd.DataFrame,
+    *,
+    labels: Mapping[str, str] | None = None,
+    axes: Axes | None = None,
+) -> Axes:
     """Draw what other coders chose where one coder chose a category, as shares of each row.
 
     Parameters
     ----------
     confusion : DataFrame
         From `confusion_of_categories`.
+    labels : mapping of str to str, optional
+        Labels of categories by their ids.
     axes : matplotlib Axes, optional
         Where to draw; a new figure by default.
 
@@ -182,9 +198,12 @@ def plot_confusion(confusion: pd.DataFrame, *, axes: Axes | None = None) -> Axes
         side = 2.5 + 0.42 * counts.shape[1]
         _, axes = plt.subplots(figsize=(side + 1.2, side), layout="constrained")
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(counts.shape[1]), confusion.columns, rotation=45, ha="left")
+    known = labels or {}
+    columns = [str(known.get(name, name)) for name in confusion.columns]
+    axes.set_xticks(range(counts.shape[1]), columns, rotation=45, ha="left")
     axes.xaxis.tick_top()
-    names = [f"{name} ({row:.0f})" for name, row in zip(confusion.index, total[:, 0], strict=True)]
+    rows = zip(confusion.index, total[:, 0], strict=True)
+    names = [f"{known.get(name, name)} ({row:.0f})" for name, row in rows]
     axes.set_yticks(range(len(names)), names)
     axes.set_ylabel("One coder chose (times)")
     axes.set_xlabel("Another coder chose, % of the row")

@@ -91,10 +91,11 @@ def _describe_model(model: NarrativeClassifier) -> str:
     ratio = f"r their naive-Bayes log-count ratio {cite('nb')}"
     scaled = f", scaled by {by} with {ratio}" if part else ""
     return (
-        f"Each category was given a logistic regression (L2 penalty, C = {model.C:g}) on the TF-IDF "
-        f"of {list_words(blocks)}{scaled}; narratives with and without the category had the same "
-        f"total weight. Probabilities were calibrated, and thresholds chosen for the best expected "
-        f"F1, on scores from {model.cv}-fold cross-validation within the training narratives. "
+        f"Each category was given a logistic regression (L2 penalty, C = {model.C:g}) on the "
+        f"TF-IDF of {list_words(blocks)}{scaled}; narratives with and without the category had "
+        f"the same total weight. Probabilities were calibrated, and thresholds chosen for the "
+        f"best expected F1, on scores from {model.cv}-fold cross-validation within the training "
+        f"narratives. "
     )
 
 

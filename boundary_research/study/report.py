@@ -145,6 +145,28 @@ def _decision_table(decisions: pd.DataFrame, codebook: Codebook | None) -> Repor
     )
 
 
+def _reading_section(coding: CodedIncidents, source: dict[str, str]) -> Section:
+    """Return what was read, and which rows were set aside."""
+    reading = ", ".join(f"{key} {value}" for key, value in source.items() if key != "file")
+    read = Section(
+        "input",
+        "What was read",
+        [Paragraph(f"File {source.get('file', '')} ({reading}).")],
+    )
+    if len(coding.rejects):
+        counts = coding.rejects["reason"].value_counts()
+        read.tables.append(
+            ReportTable(
+                "Rows set aside",
+                ["reason", "rows"],
+                [[str(reason), str(count)] for reason, count in counts.items()],
+                text_columns=("reason",),
+                note="Row numbers and ids are in rejects.csv.",
+            )
+        )
+    return read
+
+
 def write_coding_report(
     coding: CodedIncidents,
     folder: str | Path,
@@ -170,23 +192,7 @@ def write_coding_report(
     n = len(coding.coded) // max(len(coding.categories), 1)
     some = coding.coded.groupby("incident_id")["predicted"].any().sum()
     review = coding.coded[coding.coded["decision"] == "review"]["incident_id"].nunique()
-    reading = ", ".join(f"{key} {value}" for key, value in source.items() if key != "file")
-    read = Section(
-        "input",
-        "What was read",
-        [Paragraph(f"File {source.get('file', '')} ({reading}).")],
-    )
-    if len(coding.rejects):
-        counts = coding.rejects["reason"].value_counts()
-        read.tables.append(
-            ReportTable(
-                "Rows set aside",
-                ["reason", "rows"],
-                [[str(reason), str(count)] for reason, count in counts.items()],
-                text_columns=("reason",),
-                note="Row numbers and ids are in rejects.csv.",
-            )
-        )
+    read = _reading_section(coding, source)
     coded = Section(
         "coded",
         "What was coded",
