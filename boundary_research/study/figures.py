@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,10 @@ from boundary_research.coding._agreement_tables import OVERALL
 from boundary_research.coding.reliability_plots import plot_agreement
 from boundary_research.inference.plots import plot_forest, plot_prevalence
 from boundary_research.study.plots import plot_cooccurrence, plot_metrics
+from boundary_research.study.report_parts import draw_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_RESOLUTION = 150  # dots per inch
 
 
 @dataclass(frozen=True)
@@ -124,13 +122,6 @@ def _forest(name: str, table: pd.DataFrame, term: str, labels: Mapping[str, str]
     missing = "complete_case" if "complete_case" in kinds else kinds[0]
     rows = (table["term"] == term) & (table["estimator"] != "dsl") & (table["missing"] == missing)
     return Drawing(table[rows], lambda data: plot_forest(data, labels=labels, missing=missing))
-
-
-def draw_picture(figure: Figure) -> bytes:
-    """Return a figure as PNG, without the time or program that made it."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=_RESOLUTION, metadata={"Software": None})
-    return stream.getvalue()
 
 
 class StudyFigures(MutableMapping[str, "Figure"]):

@@ -207,16 +207,21 @@ def encode_picture(picture: bytes) -> str:
     return base64.b64encode(picture).decode("ascii")
 
 
-def embed_figure(
-    figure: Figure, alt: str, caption: str, *, name: str = "", data: pd.DataFrame | None = None
-) -> ReportFigure:
-    """Return a matplotlib figure as a picture that stands inside a report, with its data."""
+def draw_picture(figure: Figure) -> bytes:
+    """Return a figure as PNG, without the time or program that made it."""
     # Layouts settle at the second drawing only; a picture is to be the same at any.
     figure.draw_without_rendering()
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=150, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def embed_figure(
+    figure: Figure, alt: str, caption: str, *, name: str = "", data: pd.DataFrame | None = None
+) -> ReportFigure:
+    """Return a matplotlib figure as a picture that stands inside a report, with its data."""
     text = "" if data is None else frame_to_csv(data)
-    return ReportFigure(encode_picture(stream.getvalue()), alt, caption, name, text)
+    return ReportFigure(encode_picture(draw_picture(figure)), alt, caption, name, text)
 
 
 def find_figure(
