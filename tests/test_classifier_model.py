@@ -113,6 +113,34 @@ def test_decisions_agree_with_predictions(small_codes):
     assert not predicted[decided == "absent"].any()
 
 
+def test_no_texts_give_no_rows(small_codes):
+    model = NarrativeClassifier().fit(*small_codes)
+    for answer in (model.predict_proba, model.predict, model.decision_function):
+        assert answer([]).shape == (0, 3)
+    assert model.decide(model.predict_proba([])).shape == (0, 3)
+
+
+def test_texts_without_a_word_have_the_score_of_no_features(small_codes):
+    texts, codes = small_codes
+    model = NarrativeClassifier().fit(texts, codes)
+    assert model.decision_function(["", " \n", "…"])[0] == pytest.approx(model.intercept_)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ThinCategoryWarning)
+        wordless = NarrativeClassifier(characters=None).fit(["!", "?", ".", ","] * 3, codes[:12])
+    assert wordless.coef_.shape == (3, 0)
+    assert wordless.predict_proba(["a word", ""]).shape == (2, 3)
+    assert wordless.predict_proba([]).shape == (0, 3)
+
+
+def test_either_block_can_be_left_out_but_not_both(small_codes):
+    texts, codes = small_codes
+    for words, characters in (((1, 2), None), (None, (3, 5))):
+        model = NarrativeClassifier(words=words, characters=characters).fit(texts, codes)
+        assert model.predict_proba(texts[:2]).shape == (2, 3)
+    with pytest.raises(DataError, match="both None"):
+        NarrativeClassifier(words=None, characters=None).fit(texts, codes)
+
+
 def test_saved_model_predicts_the_same_and_holds_no_pickle(small_codes, tmp_path):
     texts, codes = small_codes
     with pytest.warns(ThinCategoryWarning):
@@ -194,7 +222,7 @@ def test_estimator_itself(check):
     getattr(estimator_checks, check)("NarrativeClassifier", NarrativeClassifier())
 
 
-def test_real_tags_are_learned_as_well_as_published(real_data):
+def test_real_tags_are_learned(real_data):
     table = pd.read_csv(real_data / "govtrack_misconduct.csv")
     tags = ["corruption", "crime", "elections", "ethics", "sexual-harassment-abuse"]
     texts, codes = table["text"].fillna("").to_numpy(), table[tags] == "X"

@@ -33,6 +33,23 @@ def test_trained_once_then_read_from_the_cache(fresh):
     assert [p.suffix for p in (folder / "boundary-research").iterdir()] == [".npz"]
 
 
+def test_another_corpus_setting_or_code_is_another_model(monkeypatch):
+    before = default_model.default_model_id()
+    assert default_model.default_model_id() == before
+    with monkeypatch.context() as patch:
+        patch.setattr(default_model, "EVIDENCE_PARAMETERS", {"C": 3.0})
+        assert default_model.default_model_id() != before
+    whole = default_model.hash_file
+    for changed in ("evidence.csv", "_linear.py", "text.py"):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                default_model,
+                "hash_file",
+                lambda path, changed=changed: "x" if path.name == changed else whole(path),
+            )
+            assert default_model.default_model_id() != before
+
+
 def test_broken_cache_is_trained_anew(fresh):
     trained, folder = fresh
     default_classifier()

@@ -18,17 +18,21 @@ from boundary_research.classifier.model import (
 )
 from boundary_research.corpus.bundled import data_folder, load_corpus
 
+# A change in what these modules compute is a change of the model.
+_CODE = ("_calibrated_decisions", "_calibration", "_linear", "_passages", "model", "text")
+
 
 def _untrained() -> NarrativeClassifier:
     return NarrativeClassifier(**EVIDENCE_PARAMETERS)
 
 
 def default_model_id() -> str:
-    """Return what the default model depends on, as a hash: corpus, parameters, library version."""
+    """Return what the default model depends on, as a hash: corpus, parameters, code, libraries."""
     folder = data_folder() / "corpus"
     parts = [
         hash_file(folder / f"{name}.csv") for name in ("incidents", "gold", "evidence", "splits")
     ]
+    parts += [hash_file(Path(__file__).with_name(f"{name}.py")) for name in _CODE]
     parts += [str(FILE_FORMAT), sklearn.__version__, repr(_untrained().get_params())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -18,19 +18,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from boundary_research._checks import DataError
 from boundary_research.classifier._calibration import expit
-from boundary_research.classifier._character_tables import character_tables
 from boundary_research.classifier._inputs import check_texts
+from boundary_research.classifier._kernel_arrays import kernel_arguments
 from boundary_research.classifier.evidence import find_evidence
 from boundary_research.classifier.model import NarrativeClassifier
-from boundary_research.classifier.text import NarrativeVectorizer
 
 try:
     from boundary_research.classifier import _kernel  # type: ignore[attr-defined]
 except ImportError:
     _kernel = None
 
-_LONGEST_NGRAM = 12  # as in _kernel.c
-_SLACK = 64
 _BYTES_A_TASK = 1 << 19
 _TOLERANCE = 1e-9
 
@@ -84,10 +81,7 @@ class FastCoder:
                 return self._scores(*_as_utf8(texts)) + self.classifier.intercept_
             except _TooLongError:
                 pass
-        texts = _as_list(texts)
-        if not texts:
-            return np.empty((0, len(self.classifier.coef_)))
-        return self.classifier.decision_function(texts)
+        return self.classifier.decision_function(_as_list(texts))
 
     def predict_proba(self, texts: Any) -> np.ndarray:
         """Return calibrated probabilities.
@@ -257,95 +251,10 @@ def _byte_places(text: str, starts: np.ndarray) -> np.ndarray:
 
 def _build(classifier: NarrativeClassifier) -> Any:
     """Return the kernel's model, or None if the classifier is of a form that it does not know."""
-    vectorizer = getattr(classifier, "vectorizer_", None)
-    if type(vectorizer) is not NarrativeVectorizer or np.ndim(classifier.coef_) != 2:
+    arguments = kernel_arguments(classifier)
+    if arguments is None:
         return None
-    sizes = [size for size in (vectorizer.words, vectorizer.characters) if size is not None]
-    if any(not 1 <= low <= high <= _LONGEST_NGRAM for low, high in sizes):
-        return None
-    word_terms = list(vectorizer.vocabulary_.get("words", {}))
-    gram_terms = list(vectorizer.vocabulary_.get("characters", {}))
-    k, n = classifier.coef_.shape
-    if n != len(word_terms) + len(gram_terms) or k == 0:
-        return None
-    idf = np.concatenate(
-        [vectorizer.idf_[name] for name in vectorizer.vocabulary_] or [np.empty(0)]
-    )
-    if len(idf) != n:
-        return None
-    low, high = vectorizer.words or (1, 0)
-    words, word_features, edges = _word_trie(word_terms, low, high, n)
-    tables = character_tables()
     try:
-        return _kernel.build(
-            tables.flags,
-            tables.lower,
-            tables.expansions,
-            *_pool(words),
-            word_features,
-            *edges,
-            *_pool(gram_terms),
-            np.arange(len(word_terms), n, dtype=np.uint32),
-            _rows(classifier.coef_, idf),
-            n,
-            k,
-            _stride(k),
-            high,
-            *(vectorizer.characters or (1, 0)),
-            float(vectorizer.character_weight),
-        )
+        return _kernel.build(*arguments)
     except (TypeError, ValueError):  # TypeError: an extension built from another version
         return None
-
-
-def _stride(k: int) -> int:
-    return (k + 1 + 7) // 8 * 8
-
-
-def _rows(coef: np.ndarray, idf: np.ndarray) -> np.ndarray:
-    """Return one row a term: weight times idf by category, then idf squared; the last is zero."""
-    k, n = coef.shape
-    stride = _stride(k)
-    # Rows begin at cache lines of 64 bytes.
-    room = np.zeros((n + 1) * stride + 8)
-    first = -room.ctypes.data % 64 // 8
-    rows = room[first : first + (n + 1) * stride].reshape(n + 1, stride)
-    rows[:n, :k] = (coef * idf).T
-    rows[:n, k] = idf**2
-    return rows
-
-
-def _pool(terms: Sequence[str]) -> tuple[bytes, np.ndarray]:
-    parts = [term.encode("utf-8", "surrogatepass") for term in terms]
-    ends = np.fromiter(accumulate(map(len, parts)), np.int64, len(parts))
-    return b"".join(parts) + bytes(_SLACK), ends
-
-
-def _word_trie(
-    terms: Sequence[str], low: int, high: int, missing: int
-) -> tuple[list[str], np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return the words, the feature of each, and the edges of the tree of word n-grams.
-
-    Node i is word i alone; an edge leads from a node and a word to the node of the longer run. The
-    feature `missing` marks runs that are no term.
-    """
-    split = [(term.split(" "), feature) for feature, term in enumerate(terms)]
-    split = [(run, feature) for run, feature in split if low <= len(run) <= high and all(run)]
-    words: dict[str, int] = {}
-    for run, _ in split:
-        for word in run:
-            words.setdefault(word, len(words))
-    features = np.full(len(words), missing, dtype=np.uint32)
-    nodes: dict[tuple[int, int], int] = {}
-    ends: dict[int, int] = {}
-    for run, feature in split:
-        node = words[run[0]]
-        if len(run) == 1:
-            features[node] = feature
-        for word in run[1:]:
-            node = nodes.setdefault((node, words[word]), len(words) + len(nodes))
-        ends[node] = feature
-    keys = np.array([parent << 32 | word for parent, word in nodes], dtype=np.uint64)
-    children = np.fromiter(nodes.values(), np.uint32, len(nodes))
-    of_edge = np.array([ends.get(node, missing) for node in nodes.values()], dtype=np.uint32)
-    return list(words), features, (keys, children, of_edge)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from boundary_research._checks import DataError, check_fraction
 from boundary_research.classifier import _calibration as calibration
+from boundary_research.classifier._calibrated_decisions import CalibratedDecisions
 from boundary_research.classifier._inputs import check_codes, check_texts
 from boundary_research.classifier._linear import fit_log_count_ratio
 from boundary_research.classifier._model_file import read_model_file, write_model_file
@@ -23,17 +23,17 @@ from boundary_research.classifier.text import NarrativeVectorizer, TermCounts
 
 FILE_FORMAT = 2  # 2: the parameters ratio_share and evidence_weight
 
-
-# What a search on the bundled corpus's training authors found best where evidence is given
-# (benchmarks/accuracy.py); without evidence the defaults of the class do better on real texts.
-EVIDENCE_PARAMETERS: dict[str, Any] = {"C": 1.0, "alpha": 0.25, "ratio_share": 0.5}
+# What to set otherwise than the class does where evidence is given: nothing. A search on the
+# bundled corpus's training authors found the same setting best with evidence and without
+# (benchmarks/accuracy.py).
+EVIDENCE_PARAMETERS: dict[str, Any] = {}
 
 
 class ThinCategoryWarning(UserWarning):
     """A category has too few positive narratives to learn or to cross-validate."""
 
 
-class NarrativeClassifier(ClassifierMixin, BaseEstimator):
+class NarrativeClassifier(CalibratedDecisions):
     """Multi-label classifier of narratives: NB-weighted logistic regression on n-grams.
 
     Each category has a logistic regression on word and character n-grams (TF-IDF), scaled in part
@@ -95,15 +95,15 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         C: float = 4.0,
-        alpha: float = 0.5,
+        alpha: float = 0.05,
         words: tuple[int, int] | None = (1, 2),
         characters: tuple[int, int] | None = (3, 5),
-        character_weight: float = 2.0,
+        character_weight: float = 1.0,
         min_narratives: int = 3,
         cv: int = 5,
         precision: float = 0.8,
         miss_rate: float = 0.1,
-        ratio_share: float = 1.0,
+        ratio_share: float = 0.5,
         evidence_weight: float = 0.3,
         random_state: int = 0,
     ) -> None:
@@ -119,16 +119,6 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         self.ratio_share = ratio_share
         self.evidence_weight = evidence_weight
         self.random_state = random_state
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.target_tags.single_output = False
-        tags.target_tags.multi_output = True
-        tags.classifier_tags.multi_class = False
-        tags.classifier_tags.multi_label = True
-        return tags
 
     def fit(
         self,
@@ -169,6 +159,8 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
         check_fraction(self.precision, name="precision", one=True)
         check_fraction(self.miss_rate, name="miss_rate", zero=True)
         check_fraction(self.ratio_share, name="ratio_share", zero=True, one=True)
+        if self.words is None and self.characters is None:
+            raise DataError("words and characters are both None; at least one block is needed.")
         if groups is not None and len(groups) != len(texts):
             raise DataError(f"groups has {len(groups)} entries for {len(texts)} narratives.")
         self.classes_ = names
@@ -254,74 +246,11 @@ class NarrativeClassifier(ClassifierMixin, BaseEstimator):
             scores[test] = unseen @ coef.T + intercept
         return scores
 
-    def _calibrate(self, scores: np.ndarray, labels: np.ndarray) -> None:
-        n, k = labels.shape
-        self.slope_ = np.zeros(k)
-        self.offset_ = np.zeros(k)
-        self.thresholds_ = np.ones(k)
-        self.review_low_ = np.zeros(k)
-        self.review_high_ = np.ones(k)
-        self.cv_probabilities_ = np.full((n, k), np.nan)
-        for j, name in enumerate(self.classes_):
-            y, score = labels[:, j], scores[:, j]
-            n_positive, n_negative = int(y.sum()), int((~y).sum())
-            if min(n_positive, n_negative) < 2 or np.isnan(score).any():
-                # The share, smoothed; no threshold can be chosen, so only certainty would decide.
-                share = (n_positive + 0.5) / (n + 1)
-                self.offset_[j] = np.log(share / (1 - share))
-                self.thresholds_[j] = 0.5
-                self.cv_probabilities_[:, j] = share
-                self.notes_[str(name)] = _thin_note(n_positive, n_negative)
-                if n_negative < 2:
-                    self.review_low_[j], self.review_high_[j] = 0.0, 0.5
-                else:
-                    self.review_low_[j], self.review_high_[j] = 1.0, 1.0
-                continue
-            self.slope_[j], self.offset_[j] = calibration.fit_platt(score, y)
-            probability = calibration.expit(self.slope_[j] * score + self.offset_[j])
-            self.cv_probabilities_[:, j] = probability
-            threshold = calibration.choose_threshold(probability)
-            low, high = calibration.choose_review_band(
-                probability, y, threshold, precision=self.precision, miss_rate=self.miss_rate
-            )
-            self.thresholds_[j], self.review_low_[j], self.review_high_[j] = threshold, low, high
-
     def decision_function(self, texts: Sequence[str]) -> np.ndarray:
         """Return the uncalibrated scores, shape (n, k)."""
         check_is_fitted(self, "coef_")
         features = self.vectorizer_.transform(check_texts(texts))
         return features @ self.coef_.T + self.intercept_
-
-    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
-        """Return calibrated probabilities, float array of shape (n, k)."""
-        return calibration.expit(self.decision_function(texts) * self.slope_ + self.offset_)
-
-    def predict(self, texts: Sequence[str]) -> np.ndarray:
-        """Return whether each category applies, bool array of shape (n, k)."""
-        return self.predict_proba(texts) >= self.thresholds_
-
-    def decide(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return ``present``, ``absent`` or ``review`` for probabilities of shape (n, k)."""
-        check_is_fitted(self, "coef_")
-        decisions = np.full(probabilities.shape, "review", dtype=object)
-        decisions[probabilities < self.review_low_] = "absent"
-        decisions[probabilities >= self.review_high_] = "present"
-        return decisions
-
-    def score(self, texts: Sequence[str], codes: Any, sample_weight: Any = None) -> float:
-        """Return macro F1 over the categories that occur in `codes`."""
-        from sklearn.metrics import f1_score
-
-        _, labels = check_codes(codes, len(texts))
-        there = labels.any(axis=0)
-        predicted = self.predict(texts)
-        if not there.any():
-            return 0.0
-        return float(
-            f1_score(
-                labels[:, there], predicted[:, there], average="macro", sample_weight=sample_weight
-            )
-        )
 
     def save(self, path: str | Path) -> Path:
         """Write the model as arrays and JSON in one ``.npz`` (no pickle, no narrative text)."""
@@ -375,9 +304,3 @@ _ARRAYS = (
 
 def _take(counted: dict[str, TermCounts], rows: np.ndarray) -> dict[str, TermCounts]:
     return {name: block.rows(rows) for name, block in counted.items()}
-
-
-def _thin_note(n_positive: int, n_negative: int) -> str:
-    if n_negative < 2:
-        return f"only {n_negative} narratives without it; it is taken to apply to all."
-    return f"{n_positive} positive narratives; at least 2 are needed, so it is never predicted."

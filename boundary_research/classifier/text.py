@@ -11,7 +11,6 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
 
 _WORD = re.compile(r"\w+")
@@ -111,7 +110,7 @@ class NarrativeVectorizer(TransformerMixin, BaseEstimator):
         self,
         words: tuple[int, int] | None = (1, 2),
         characters: tuple[int, int] | None = (3, 5),
-        character_weight: float = 2.0,
+        character_weight: float = 1.0,
         min_narratives: int = 3,
     ) -> None:
         self.words = words
@@ -195,10 +194,8 @@ class NarrativeVectorizer(TransformerMixin, BaseEstimator):
             weighted = sparse.csr_array(block, copy=True)
             # Sublinear term frequency, inverse document frequency, rows of length one.
             weighted.data = (1 + np.log(weighted.data)) * self.idf_[name][weighted.indices]
-            features = normalize(weighted)
-            parts.append(features * self.character_weight if name == "characters" else features)
-        if not parts:
-            return sparse.csr_array((0, 0))
+            length = self.character_weight if name == "characters" else 1.0
+            parts.append(_give_length(weighted, length))
         return sparse.csr_array(sparse.hstack(parts))
 
     def locate(self, text: str, starts: np.ndarray) -> sparse.csr_array:
@@ -257,6 +254,14 @@ class NarrativeVectorizer(TransformerMixin, BaseEstimator):
             self.vocabulary_[name] = {term: i for i, term in enumerate(terms)}
             self.idf_[name] = arrays[f"{name}_idf"]
         return self
+
+
+def _give_length(rows: sparse.csr_array, length: float) -> sparse.csr_array:
+    """Scale the rows, in place, to one Euclidean length; rows without a term stay as they are."""
+    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    squares = np.bincount(row, weights=rows.data**2, minlength=rows.shape[0])
+    rows.data *= length / np.sqrt(squares[row])
+    return rows
 
 
 def _analyzer(ngrams: _Ngrams, sizes: tuple[int, int]) -> Callable[[str], list[str]]:

@@ -1,0 +1,109 @@
+"""Calibrated decisions: from any scores of categories to probabilities, codes and reviews."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from boundary_research.classifier import _calibration as calibration
+from boundary_research.classifier._inputs import check_codes
+
+
+class CalibratedDecisions(ClassifierMixin, BaseEstimator):
+    """What a multi-label classifier of narratives does with its scores, whatever they come from.
+
+    A subclass has the parameters `precision` and `miss_rate` and a `decision_function`; its `fit`
+    sets `classes_` and `notes_` and calls `_calibrate` with out-of-fold scores.
+    """
+
+    precision: float
+    miss_rate: float
+    classes_: np.ndarray
+    notes_: dict[str, str]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.target_tags.single_output = False
+        tags.target_tags.multi_output = True
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _calibrate(self, scores: np.ndarray, labels: np.ndarray) -> None:
+        n, k = labels.shape
+        self.slope_ = np.zeros(k)
+        self.offset_ = np.zeros(k)
+        self.thresholds_ = np.ones(k)
+        self.review_low_ = np.zeros(k)
+        self.review_high_ = np.ones(k)
+        self.cv_probabilities_ = np.full((n, k), np.nan)
+        for j, name in enumerate(self.classes_):
+            y, score = labels[:, j], scores[:, j]
+            n_positive, n_negative = int(y.sum()), int((~y).sum())
+            if min(n_positive, n_negative) < 2 or np.isnan(score).any():
+                # The share, smoothed; no threshold can be chosen, so only certainty would decide.
+                share = (n_positive + 0.5) / (n + 1)
+                self.offset_[j] = np.log(share / (1 - share))
+                self.thresholds_[j] = 0.5
+                self.cv_probabilities_[:, j] = share
+                self.notes_[str(name)] = _thin_note(n_positive, n_negative)
+                if n_negative < 2:
+                    self.review_low_[j], self.review_high_[j] = 0.0, 0.5
+                else:
+                    self.review_low_[j], self.review_high_[j] = 1.0, 1.0
+                continue
+            self.slope_[j], self.offset_[j] = calibration.fit_platt(score, y)
+            probability = calibration.expit(self.slope_[j] * score + self.offset_[j])
+            self.cv_probabilities_[:, j] = probability
+            threshold = calibration.choose_threshold(probability)
+            low, high = calibration.choose_review_band(
+                probability, y, threshold, precision=self.precision, miss_rate=self.miss_rate
+            )
+            self.thresholds_[j], self.review_low_[j], self.review_high_[j] = threshold, low, high
+
+    def decision_function(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the uncalibrated scores, shape (n, k)."""
+        raise NotImplementedError
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        """Return calibrated probabilities, float array of shape (n, k)."""
+        return calibration.expit(self.decision_function(texts) * self.slope_ + self.offset_)
+
+    def predict(self, texts: Sequence[str]) -> np.ndarray:
+        """Return whether each category applies, bool array of shape (n, k)."""
+        return self.predict_proba(texts) >= self.thresholds_
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return ``present``, ``absent`` or ``review`` for probabilities of shape (n, k)."""
+        check_is_fitted(self, "coef_")
+        decisions = np.full(probabilities.shape, "review", dtype=object)
+        decisions[probabilities < self.review_low_] = "absent"
+        decisions[probabilities >= self.review_high_] = "present"
+        return decisions
+
+    def score(self, texts: Sequence[str], codes: Any, sample_weight: Any = None) -> float:
+        """Return macro F1 over the categories that occur in `codes`."""
+        from sklearn.metrics import f1_score
+
+        _, labels = check_codes(codes, len(texts))
+        there = labels.any(axis=0)
+        predicted = self.predict(texts)
+        if not there.any():
+            return 0.0
+        return float(
+            f1_score(
+                labels[:, there], predicted[:, there], average="macro", sample_weight=sample_weight
+            )
+        )
+
+
+def _thin_note(n_positive: int, n_negative: int) -> str:
+    if n_negative < 2:
+        return f"only {n_negative} narratives without it; it is taken to apply to all."
+    return f"{n_positive} positive narratives; at least 2 are needed, so it is never predicted."

@@ -1,0 +1,132 @@
+"""Token scores of an exported encoder (onnxruntime), and what is made of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from boundary_research._checks import DataError
+from boundary_research.classifier._encoder_windows import (
+    INSTALL,
+    Window,
+    WindowTokenizer,
+    group_by_length,
+    pad,
+)
+
+# A part that holds all of a narrative's score would weigh infinitely much.
+_WHOLE = 1 - 1e-6
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """The tokens of a narrative.
+
+    Attributes
+    ----------
+    scores : float array, shape (t, k)
+        Log-odds that a token shows a category.
+    places : int array, shape (t, 2)
+        Start and end of each token (characters); -1 where it stands for no text.
+    """
+
+    scores: np.ndarray
+    places: np.ndarray
+
+    def pool(self) -> np.ndarray:
+        """Return the log of the summed odds of all tokens, shape (k,)."""
+        return np.asarray(np.logaddexp.reduce(self.scores, axis=0))
+
+    def weigh(self, starts: np.ndarray) -> np.ndarray:
+        """Return how much lower the pooled score would be without each part, shape (m, k).
+
+        Parameters
+        ----------
+        starts : int array, shape (m,)
+            Where each part begins (characters), rising; a part ends where the next begins.
+        """
+        shares = np.exp(self.scores - self.pool())
+        part = np.searchsorted(starts, self.places[:, 0], side="right") - 1
+        held = np.zeros((len(starts), shares.shape[1]))
+        inside = (part >= 0) & (self.places[:, 0] >= 0)
+        np.add.at(held, part[inside], shares[inside])
+        return np.asarray(-np.log1p(-np.minimum(held, _WHOLE)))
+
+
+class TokenScorer:
+    """An exported encoder, ready to score the tokens of narratives.
+
+    Parameters
+    ----------
+    onnx : bytes
+        A network from `input_ids` and `attention_mask` to `scores` (window, token, category).
+    tokenizer : WindowTokenizer
+    threads : int, optional
+        By default one a core.
+
+    Raises
+    ------
+    DataError
+        If onnxruntime is not installed, or cannot run the network.
+    """
+
+    def __init__(
+        self, onnx: bytes, tokenizer: WindowTokenizer, *, threads: int | None = None
+    ) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise DataError(
+                f"An encoder needs the library onnxruntime, which is not installed: {INSTALL}."
+            ) from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or count_cores()
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                onnx, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises many kinds
+            raise DataError(
+                f"The encoder's network cannot be run ({type(error).__name__}). Save the model "
+                f"again, or update onnxruntime."
+            ) from None
+        self.tokenizer = tokenizer
+
+    def score(self, texts: Sequence[str]) -> list[TokenScores]:
+        """Return the token scores of each text."""
+        windows = self.tokenizer.cut(texts)
+        scores: list[np.ndarray] = [np.empty(0)] * len(windows)
+        for batch in group_by_length(windows):
+            ids, mask = pad([windows[i] for i in batch])
+            (found,) = self._session.run(["scores"], {"input_ids": ids, "attention_mask": mask})
+            for i, part in zip(batch, found, strict=True):
+                counts = windows[i].counts
+                scores[i] = part[: len(counts)][counts]
+        return join_windows(windows, scores, len(texts))
+
+
+def join_windows(
+    windows: Sequence[Window], scores: Sequence[np.ndarray], n: int
+) -> list[TokenScores]:
+    """Return one `TokenScores` a narrative from the counted tokens of its windows."""
+    of_row: list[list[int]] = [[] for _ in range(n)]
+    for i, window in enumerate(windows):
+        of_row[window.row].append(i)
+    return [
+        TokenScores(
+            np.concatenate([scores[i] for i in own]).astype(np.float64),
+            np.concatenate([windows[i].places[windows[i].counts] for i in own]),
+        )
+        for own in of_row
+    ]
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
