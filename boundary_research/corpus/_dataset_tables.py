@@ -13,7 +13,7 @@ import yaml
 
 from boundary_research._checks import DataError
 from boundary_research.corpus import _readers
-from boundary_research.corpus.incidents import _CONTROL, REJECT_COLUMNS
+from boundary_research.corpus.incidents import REJECT_COLUMNS, find_unusable
 
 NOT_STATED = "not_stated"
 Parsed = tuple[pd.DataFrame, pd.DataFrame, str]  # incidents, rejects, form of the file
@@ -277,21 +277,13 @@ def _keep_usable(
     incidents: pd.DataFrame, raw: _readers.RawTable, *, text: str, id_from: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows with an id and a text, and the others by number and reason."""
-    reason = pd.Series("", index=incidents.index, dtype="str")
-    reason[incidents["incident_id"].duplicated()] = "the id repeats that of an earlier row"
-    reason[incidents["narrative"].str.contains(_CONTROL)] = "control characters in the text"
-    reason[incidents["narrative"].str.strip() == ""] = f"no text in {text!r}"
-    reason[incidents["incident_id"] == ""] = f"no id could be made from {id_from}"
-    rejects = raw.rejects + [
-        {
-            "row": raw.positions[i],
-            "incident_id": incidents["incident_id"].iloc[i] or None,
-            "reason": reason.iloc[i],
-        }
-        for i in (reason != "").to_numpy().nonzero()[0]
-    ]
-    rejects.sort(key=lambda reject: int(reject["row"]))
-    good = incidents[reason == ""].reset_index(drop=True)
+    bad, rejects = find_unusable(
+        incidents,
+        raw,
+        no_text=f"no text in {text!r}",
+        no_id=f"no id could be made from {id_from}",
+    )
+    good = incidents[~bad].reset_index(drop=True)
     return good, pd.DataFrame(rejects, columns=REJECT_COLUMNS)
 
 

@@ -167,22 +167,9 @@ def load_incidents(
     frame = frame.drop(columns=clash).rename(columns=renamed)
     frame["incident_id"] = frame["incident_id"].str.strip()
 
-    reason = pd.Series("", index=frame.index, dtype="str")
-    reason[frame["incident_id"].duplicated()] = "the id repeats that of an earlier row"
-    reason[frame["narrative"].str.contains(_CONTROL)] = "control characters in the text"
-    reason[frame["incident_id"].str.contains(_CONTROL)] = "control characters in the id"
-    reason[frame["narrative"].str.strip() == ""] = f"no text in {text_column!r}"
-    reason[frame["incident_id"] == ""] = f"no id in {id_column!r}"
-    bad = reason != ""
-    rejects = raw.rejects + [
-        {
-            "row": raw.positions[i],
-            "incident_id": frame["incident_id"][i] or None,
-            "reason": reason[i],
-        }
-        for i in bad.to_numpy().nonzero()[0]
-    ]
-    rejects.sort(key=lambda r: (isinstance(r["row"], str), r["row"]))
+    bad, rejects = find_unusable(
+        frame, raw, no_text=f"no text in {text_column!r}", no_id=f"no id in {id_column!r}"
+    )
     if strict and rejects:
         raise DataError(
             f"{path.name!r}: {len(rejects)} rows cannot be used, the first at row "
@@ -203,3 +190,26 @@ def load_incidents(
         pd.DataFrame(rejects, columns=REJECT_COLUMNS),
         {"file": path.name, "format": kind, **raw.info},
     )
+
+
+def find_unusable(
+    frame: pd.DataFrame, raw: _readers.RawTable, *, no_text: str, no_id: str
+) -> tuple[pd.Series, list[dict[str, Any]]]:
+    """Return which rows have no id or no text of their own, and all rejects in the file's order."""
+    reason = pd.Series("", index=frame.index, dtype="str")
+    reason[frame["incident_id"].duplicated()] = "the id repeats that of an earlier row"
+    reason[frame["narrative"].str.contains(_CONTROL)] = "control characters in the text"
+    reason[frame["incident_id"].str.contains(_CONTROL)] = "control characters in the id"
+    reason[frame["narrative"].str.strip() == ""] = no_text
+    reason[frame["incident_id"] == ""] = no_id
+    bad = reason != ""
+    rejects = raw.rejects + [
+        {
+            "row": raw.positions[i],
+            "incident_id": frame["incident_id"].iloc[i] or None,
+            "reason": reason.iloc[i],
+        }
+        for i in bad.to_numpy().nonzero()[0]
+    ]
+    rejects.sort(key=lambda reject: (isinstance(reject["row"], str), reject["row"]))
+    return bad, rejects
