@@ -28,6 +28,7 @@ from boundary_research.inference import (
     ht_mean,
     ppi_logit,
     ppi_mean,
+    ppi_multinomial,
     ppi_ols,
     rogan_gladen,
 )
@@ -191,17 +192,26 @@ def test_tuning_for_one_coefficient_is_best_for_it():
         assert tuned.std_error[1] <= other.std_error[1] * 1.02
 
 
-def test_tuning_with_clusters_and_unequal_probabilities_is_best():
+def test_tuning_with_unequal_probabilities_makes_the_variance_of_the_draw_least():
     X, predicted, gold, _ = make(4, n=2_000)
     pi = np.where(X[:, 2] == 1, 0.5, 0.2)
-    options = {"clusters": np.arange(2_000) % 60}
-    tuned = ppi_mean(predicted, gold, pi, **options)
+    tuned = ppi_mean(predicted, gold, pi, finite_population=True)
     assert 0 < tuned.power < 1
     for power in np.linspace(0, 1, 11):
-        assert (
-            tuned.std_error
-            <= ppi_mean(predicted, gold, pi, power=power, **options).std_error * 1.001
-        )
+        other = ppi_mean(predicted, gold, pi, power=power, finite_population=True)
+        assert tuned.std_error <= other.std_error * 1.001
+
+
+@pytest.mark.parametrize("chance", [0.3, (0.2, 0.5)])
+def test_clusters_do_not_move_the_tuned_power(chance):
+    """Only the draw of gold rows has λ in it; sums over few clusters would make λ a noisy guess."""
+    X, predicted, gold, _ = make(4, n=2_000)
+    pi = np.where(X[:, 2] == 1, *chance[::-1]) if isinstance(chance, tuple) else chance
+    alone = ppi_logit(X, predicted, gold, pi)
+    for clusters in (np.arange(2_000) % 60, np.arange(2_000) % 6):
+        clustered = ppi_logit(X, predicted, gold, pi, clusters=clusters)
+        assert clustered.power == alone.power
+        np.testing.assert_array_equal(clustered.estimate, alone.estimate)
 
 
 # --- other implementations --------------------------------------------------------------------------
@@ -250,6 +260,34 @@ def test_multinomial_with_two_levels_is_the_logit(table, design):
     np.testing.assert_allclose(
         by_probability.estimate, dsl_logit(design, table.phat, table.Y, table.pi).estimate, **EXACT
     )
+
+
+@pytest.mark.parametrize("power", [0, 0.4, 1, "tuned"])
+@pytest.mark.parametrize("clustered", [False, True])
+def test_ppi_multinomial_with_two_levels_is_the_logit(table, design, power, clustered):
+    options = {"power": power, "clusters": table.cl if clustered else None}
+    many = ppi_multinomial(design, table.yhat, table.Y, table.pi, **options)
+    two = ppi_logit(design, table.yhat, table.Y, table.pi, **options)
+    for name in ("estimate", "std_error", "conf_low", "power"):
+        np.testing.assert_allclose(getattr(many, name), getattr(two, name), **EXACT)
+
+
+def test_ppi_multinomial_finds_the_truth_and_is_shorter_than_gold_codes_alone():
+    X, _, _, _ = make(11, n=6_000)
+    generator = np.random.default_rng(11)
+    eta = np.column_stack([np.zeros(len(X)), X @ [-0.3, 0.6, 0.2], X @ [-0.6, -0.4, 0.5]])
+    chance = np.exp(eta) / np.exp(eta).sum(axis=1, keepdims=True)
+    truth = (generator.random(len(X))[:, None] > chance.cumsum(axis=1)).sum(axis=1).astype(float)
+    wrong = generator.random(len(X)) < 0.15
+    predicted = np.where(wrong, generator.integers(0, 3, len(X)), truth)
+    pi = np.where(X[:, 2] > 0, 0.3, 0.15)
+    gold = np.where(generator.random(len(X)) < pi, truth, np.nan)
+    census = dsl_multinomial(X, truth, truth, 1.0)
+    alone = ppi_multinomial(X, predicted, gold, pi, power=0)
+    tuned = ppi_multinomial(X, predicted, gold, pi)
+    assert 0.3 < tuned.power < 1
+    assert (tuned.std_error < 0.8 * alone.std_error).all()
+    assert (np.abs(tuned.estimate - census.estimate) < 4 * tuned.std_error).all()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ppi_py") is None, reason="ppi-python not there")

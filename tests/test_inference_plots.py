@@ -233,6 +233,17 @@ def test_designs_are_named_in_words():
     assert "against the negative control" in words
 
 
+def test_designs_of_several_categories_stand_under_the_category_in_question():
+    table = forest_table(CATEGORIES[:2], ["rural"]).assign(design="no_category")
+    table["in_question"] = table["category"]
+    control = table.assign(category=CATEGORIES[2], design="control_against_no_category")
+    figure = plot_forest(pd.concat([table, control]), labels=LABELS)
+    words = [" ".join(t.get_text().split()) for t in figure.axes[0].get_yticklabels()]
+    name = LABELS.get(CATEGORIES[2], CATEGORIES[2])
+    assert sum(word.startswith(f"{name}: ") for word in words) == 2
+    assert sum(word == name for word in words) == 0
+
+
 def test_prevalence_is_drawn_in_per_cent_with_the_most_frequent_first():
     table = prevalence_table()
     axes = plot_prevalence(table, labels=LABELS).axes[0]

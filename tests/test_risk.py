@@ -133,6 +133,33 @@ def test_differences_match_statsmodels_margins(tables):
     np.testing.assert_allclose(half, 196 * margins.margeff_se, rtol=1e-3)
 
 
+def test_differences_over_equal_rows_are_those_over_all_rows(tables):
+    from boundary_research.inference._formula import (
+        build_design,
+        clean_variables,
+        parse_formula,
+    )
+    from boundary_research.inference._margins import _distinct_rows, average_differences
+
+    incidents = tables[0]
+    formula = "~ setting + role"
+    parsed, variables = parse_formula(formula, incidents.columns)
+    frame = clean_variables(incidents, variables, None)
+    design = build_design(parsed, frame, formula=formula)
+    n, p = design.X.shape
+    generator = np.random.default_rng(0)
+    b, root = generator.normal(size=(2, p)), generator.normal(size=(2, p, p))
+    vcov = root @ np.swapaxes(root, 1, 2)
+    few = average_differences(design, b, vcov, "logit", np.zeros(n))
+    assert len(_distinct_rows(design, np.zeros(n))[0]) == 9
+    # An offset that differs a little keeps all rows.
+    shift = 1e-13 * generator.normal(size=n)
+    assert len(_distinct_rows(design, shift)[0]) == n
+    every = average_differences(design, b, vcov, "logit", shift)
+    for one, other in zip(few, every, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
 def test_differences_with_interactions_change_all_columns(tables):
     options = {"estimators": ["dsl"], "family": "ols", "clusters": None}
     options["contrasts"] = {"setting": "urban"}
@@ -178,7 +205,9 @@ def test_cells_give_the_answer_of_single_rows():
         assert (rows[same].std_error.to_numpy() / cells.std_error).between(0.8, 1.25).all()
 
 
-def test_aggregation_is_exact():
+@pytest.mark.parametrize("agencies", [25, 700])
+def test_aggregation_is_exact(agencies):
+    """With 700 agencies cells are too many for their scores, not for the sums without clusters."""
     from boundary_research.inference._fitting import aggregate, fit
     from boundary_research.inference._inputs import Sample
     from boundary_research.inference._variance import SamplingDesign, infer
@@ -189,8 +218,8 @@ def test_aggregation_is_exact():
     truth = (generator.random((n, 2)) < 0.3).astype(float)
     predicted = np.where(generator.random((n, 2)) < 0.2, 1 - truth, truth) * 0.9 + 0.05
     rows = np.flatnonzero(generator.random(n) < 0.2)
-    agency = generator.integers(0, 25, n)
-    for labels, sizes in (([], []), ([agency], [25])):
+    agency = generator.integers(0, agencies, n)
+    for labels, sizes in (([], []), ([agency], [agencies])):
         design = SamplingDesign(
             probability=np.where(X[rows, 1] == 1, 0.3, 0.1),
             n_total=n,
@@ -199,7 +228,9 @@ def test_aggregation_is_exact():
         )
         sample = Sample(X, predicted, rows, truth[rows], np.ones(n), np.zeros(n), labels, design)
         base = aggregate(sample)
-        assert len(base.X) < 150
+        many = bool(labels) and agencies > 100
+        assert len(base.X) == n if many else len(base.X) < 150
+        assert (base.coarse is not None) == bool(labels)
         for estimator in ("naive", "dsl", "ppi"):
             results = []
             for own in (None, base):

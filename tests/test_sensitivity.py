@@ -131,16 +131,31 @@ def test_at_the_tipping_point_nothing_is_left(ratio, width):
 
 def test_conclusions_along_the_curve():
     table = reporting_tipping_point(ratios(), relative_reporting=[1, 1.19, 1.21, 2.69, 2.71])
-    assert table["conclusion"].tolist() == [
-        "stands",
-        "stands",
-        "uncertain",
-        "uncertain",
-        "reversed",
-    ]
+    remains, unclear, turned = (
+        "the association remains",
+        "no clear association",
+        "the association is reversed",
+    )
+    assert table["conclusion"].tolist() == [remains, remains, unclear, unclear, turned]
     assert "relative to the other incidents" in table.attrs["meaning"]
     below = reporting_tipping_point(ratios(0.5, 0.4, 0.8), relative_reporting=[1, 0.7, 0.3])
-    assert below["conclusion"].tolist() == ["stands", "uncertain", "reversed"]
+    assert below["conclusion"].tolist() == [remains, unclear, turned]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((1.8, 1.2, 2.7), "reported 1.20 times as readily at the exposed level as at the"),
+        ((0.5, 0.4, 0.8), "at 0.50 times, reporting alone would explain it."),
+        ((1.1, 0.8, 1.5), "The interval takes in 1, so there is no clear association to explain."),
+    ],
+)
+def test_a_sentence_says_what_reporting_would_make_of_an_estimate(numbers, words):
+    table = reporting_tipping_point(ratios(*numbers))
+    assert table["reading"].nunique() == 1
+    reading = table["reading"].iloc[0]
+    assert words in reading
+    assert reading.startswith(f"The odds ratio is {numbers[0]:.2f} ({numbers[1]:.2f} to ")
 
 
 def test_the_tipping_point_is_the_reporting_that_made_the_association():
@@ -475,6 +490,47 @@ def test_designs_are_corrected_for_classifier_error(biased):
     assert (np.abs(naive["estimate"] - truth["estimate"]) / naive["std_error"]).max() > 4
     assert (corrected["odds_ratio_low"] < corrected["odds_ratio"]).all()
     assert table.index.get_level_values("design").nunique() == 5
+
+
+def test_prediction_powered_designs_are_right_and_no_longer_than_those_of_gold_codes(biased):
+    truth = designs(biased, biased.gold, estimators=["gold_only"]).xs("gold_only", level=1)
+    gold = biased.draw_gold(6000, by="setting", random_state=3)
+    table = designs(biased, gold, estimators=["gold_only", "ppi"])
+    powered, alone = table.xs("ppi", level=1), table.xs("gold_only", level=1)
+    assert (np.abs(powered["estimate"] - truth["estimate"]) < 3 * powered["std_error"]).all()
+    assert (powered["std_error"] < 0.95 * alone["std_error"]).all()
+
+
+def test_several_categories_are_compared_each_on_its_own(biased):
+    gold = biased.draw_gold(6000, random_state=4)
+    options = {"clusters": None, "trained_on_gold": False, "estimators": ["dsl"]}
+    arguments = ("~ setting", biased.incidents, biased.coded, gold)
+    both = compare_designs(
+        *arguments, category=["kin", "other"], negative_control="control", **options
+    )
+    assert list(pd.unique(both["in_question"])) == ["kin", "other"]
+    one = compare_designs(*arguments, category="kin", negative_control="control", **options)
+    pd.testing.assert_frame_equal(
+        both[both["in_question"] == "kin"].drop(columns="p_adjusted"),
+        one.drop(columns="p_adjusted"),
+        check_dtype=False,
+    )
+    assert both.attrs["n_tests"] == 2 * one.attrs["n_tests"] == 10
+    assert (both["p_adjusted"] >= both["p_value"]).all()
+
+
+def test_a_category_without_enough_gold_codes_does_not_stop_the_others(biased):
+    gold = biased.draw_gold(6000, random_state=4)
+    rare = gold.assign(present=gold["present"] & (gold["category"] != "kin"))
+    arguments = ("~ setting", biased.incidents, biased.coded, rare)
+    options = {"clusters": None, "trained_on_gold": False, "estimators": ["dsl"]}
+    table = compare_designs(*arguments, category=["kin", "other"], **options)
+    row = table[table["in_question"] == "kin"].iloc[0]
+    assert np.isnan(row["estimate"])
+    assert "fewer than 5 gold incidents" in row["note"]
+    assert table[table["in_question"] == "other"]["estimate"].notna().all()
+    with pytest.raises(DataError, match="fewer than 5 gold incidents"):
+        compare_designs(*arguments, category="kin", **options)
 
 
 def test_a_design_contrast_equals_its_two_class_regression(biased):

@@ -7,6 +7,7 @@ from simulated_codes import CATEGORIES, make_tables
 
 from boundary_research._checks import DataError
 from boundary_research._tables import ESTIMATE_COLUMNS
+from boundary_research.corpus.simulate import ClassifierError, simulate_registry
 from boundary_research.inference import dsl_mean, hajek_mean, ppi_mean, prevalence
 
 
@@ -260,3 +261,82 @@ def test_folds_that_split_clusters_are_refused(tables):
     with pytest.raises(DataError, match="clusters lie in more than one fold"):
         prevalence(split, gold, incidents=incidents, trained_on_gold=True)
     assert len(prevalence(split, gold, incidents=incidents, clusters=None, trained_on_gold=True))
+
+
+def test_attributes_shorten_the_interval_where_the_model_errs_by_setting():
+    registry = simulate_registry(
+        6_000,
+        prevalence={"a": 0.3},
+        attributes={"setting": {"urban": 0.6, "rural": 0.4}},
+        effects={"a": {"setting": {"rural": 1.0}}},
+        classifier_error=ClassifierError(0.9, 0.95, by="setting", levels={"rural": (0.6, 0.7)}),
+        random_state=3,
+    )
+    gold = registry.draw_gold(1_000, random_state=4)
+    options = {"incidents": registry.incidents, "clusters": None, "estimators": ["ppi"]}
+    plain = prevalence(registry.coded, gold, **options)
+    chance = prevalence(registry.coded, gold, predictions="augmented", **options)
+    sharper = prevalence(
+        registry.coded, gold, predictions="augmented", attributes="setting", **options
+    )
+    errors = [table.std_error[0] for table in (plain, chance, sharper)]
+    assert errors[2] < 0.98 * errors[1]
+    assert errors[2] < 0.95 * errors[0]
+    assert abs(sharper.estimate[0] - registry.present.mean()) < 4 * errors[2]
+
+
+def test_attributes_may_be_missing_or_numbers():
+    incidents, coded, gold, _ = make_tables(seed=5)
+    incidents.loc[:50, "role"] = None
+    incidents.loc[:50, "age"] = np.nan
+    options = {"incidents": incidents, "predictions": "augmented", "estimators": ["ppi"]}
+    table = prevalence(coded, gold, attributes=["role", "age"], **options)
+    assert table.std_error.notna().all()
+    again = prevalence(coded, gold, attributes=["role", "age"], **options)
+    pd.testing.assert_frame_equal(table, again)
+
+
+def test_attributes_need_augmented_predictions(tables):
+    incidents, coded, gold, _ = tables
+    with pytest.raises(DataError, match='for predictions="augmented" alone'):
+        prevalence(coded, gold, incidents=incidents, attributes="setting")
+    with pytest.raises(DataError, match="give the table as incidents="):
+        prevalence(coded, gold, attributes="setting", predictions="augmented")
+
+
+def test_the_target_is_named_and_agencies_count_for_the_process_alone(tables):
+    incidents, coded, gold, _ = tables
+    process = prevalence(coded, gold, incidents=incidents, clusters=None)
+    these = prevalence(coded, gold, incidents=incidents, finite_population=True)
+    assert process.attrs["target"].startswith("the process")
+    assert these.attrs["target"] == "these reported incidents alone"
+    assert these.attrs["estimand"] == "share of these reported incidents"
+    np.testing.assert_array_equal(process.estimate, these.estimate)
+    human = these.estimator != "naive"
+    assert (these.std_error[human] < process.std_error[human]).all()
+    alone = prevalence(coded, gold, clusters=None, finite_population=True)
+    np.testing.assert_allclose(these.std_error[human], alone.std_error[human])
+
+
+def test_a_draw_of_whole_agencies_widens_the_error_for_these_reports(tables):
+    """Rows of a drawn agency came together; taken as single draws they promise too much."""
+    incidents, coded, _, truth = tables
+    generator = np.random.default_rng(8)
+    lift = incidents.agency_id.map(
+        dict(zip(incidents.agency_id.unique(), generator.random(30) < 0.5, strict=True))
+    )
+    drawn = incidents.agency_id.isin(generator.choice(incidents.agency_id.unique(), 12, False))
+    gold = pd.DataFrame(
+        {
+            "incident_id": incidents.incident_id[drawn],
+            "category": "first",
+            "present": (truth["first"] | lift.to_numpy())[drawn],
+            "inclusion_probability": 0.4,
+            "cluster": incidents.agency_id[drawn],
+        }
+    )
+    options = {"incidents": incidents, "finite_population": True, "estimators": ["gold_only"]}
+    whole = prevalence(coded, gold, **options)
+    single = prevalence(coded, gold.drop(columns="cluster"), **options)
+    assert whole.estimate[0] == single.estimate[0]
+    assert whole.std_error[0] > 2 * single.std_error[0]

@@ -96,7 +96,8 @@ class Registry:
             Incidents to draw.
         by : str, optional
             A column of `incidents`: equal numbers from each of its levels, so that rare levels are
-            drawn with a higher probability. Without it, a simple random sample.
+            drawn with a higher probability; the level is the column `stratum`. Without it, a simple
+            random sample.
         random_state : int, numpy.random.Generator or None
         """
         if not 1 <= size <= len(self):
@@ -118,7 +119,11 @@ class Registry:
             ]
         )
         rows.sort()
-        return self._gold(rows, (take / counts)[groups[rows]])
+        gold = self._gold(rows, (take / counts)[groups[rows]])
+        if by is not None:
+            levels = self.incidents[by].to_numpy(dtype=object)[rows]
+            gold["stratum"] = pd.array(np.repeat(levels, len(self.categories)), dtype="str")
+        return gold
 
 
 @dataclass(frozen=True)

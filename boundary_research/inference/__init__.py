@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ht_mean",
             "ppi_logit",
             "ppi_mean",
+            "ppi_multinomial",
             "ppi_ols",
             "rogan_gladen",
         ],

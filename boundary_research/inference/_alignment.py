@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from boundary_research._checks import DataError, check_columns, rows_text
-from boundary_research._tables import DECISIONS, REQUIRED, as_bool, check_table
+from boundary_research._tables import REQUIRED, as_bool, check_table
+from boundary_research.inference._wide_codes import widen_codes
 
 
 @dataclass
@@ -24,7 +25,8 @@ class Codes:
         Positions of the gold incidents.
     gold : shape (g, K)
     inclusion_probability : shape (g,)
-    strata : shape (g,), optional
+    strata, units : shape (g,), optional
+        Strata of a draw of fixed sizes, and the clusters of a draw of clusters.
     fold : shape (n,), optional
         Fold of an out-of-fold prediction.
     notes : list of str
@@ -38,6 +40,7 @@ class Codes:
     gold: np.ndarray
     inclusion_probability: np.ndarray
     strata: np.ndarray | None = None
+    units: np.ndarray | None = None
     fold: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -54,75 +57,10 @@ class Codes:
             gold=self.gold[drawn],
             inclusion_probability=self.inclusion_probability[drawn],
             strata=None if self.strata is None else self.strata[drawn],
+            units=None if self.units is None else self.units[drawn],
             fold=None if self.fold is None else self.fold[keep],
             notes=self.notes,
         )
-
-
-def _codes(values: pd.Series) -> tuple[np.ndarray, pd.Index]:
-    codes, levels = pd.factorize(values, sort=False)
-    return codes, pd.Index(levels).astype(str)
-
-
-def _wide(coded: pd.DataFrame) -> tuple[pd.Index, list[str], dict[str, np.ndarray]]:
-    """Return ids, categories and (n, K) arrays of the long table of model codes.
-
-    Millions of rows come through here, so cells are filled by position instead of by a pivot, and
-    the table is checked without the copies that a schema makes.
-    """
-    check_columns(coded.columns, REQUIRED["coded"], source="table coded")
-    row, ids = _codes(coded["incident_id"])
-    column, names = _codes(coded["category"])
-    if (row < 0).any() or (column < 0).any():
-        raise DataError(
-            "table coded: incident_id or category is missing in some rows. Fill them in."
-        )
-    n, size = len(ids), len(names)
-    cell = row.astype(np.int64) * size + column
-    counts = np.bincount(cell, minlength=n * size)
-    if (counts > 1).any():
-        raise DataError(
-            f"table coded: {int((counts > 1).sum())} pairs of incident_id and category come "
-            f"more than "
-            f"once. Keep one row for each."
-        )
-    if (counts == 0).any():
-        raise DataError(
-            f"table coded: {int((counts == 0).sum())} pairs of incident_id and category have "
-            f"no row. "
-            f"Each incident needs a row for each category, absent ones too."
-        )
-    probability = coded["probability"].to_numpy(dtype=float, na_value=np.nan)
-    if not ((probability >= 0) & (probability <= 1)).all():
-        wrong = np.flatnonzero(~((probability >= 0) & (probability <= 1)))
-        raise DataError(
-            f"table coded: probability must lie in [0, 1], but does not in "
-            f"{rows_text([int(i) + 1 for i in wrong])}."
-        )
-    if "predicted" in coded.columns:
-        predicted = as_bool(coded["predicted"], source="table coded").to_numpy(dtype=float)
-    else:
-        predicted = _decided(coded["decision"], probability)
-    out = {}
-    for name, values in (("probability", probability), ("predicted", predicted)):
-        wide = np.empty(n * size)
-        wide[cell] = values
-        out[name] = wide.reshape(n, size)
-    return ids, list(names), out
-
-
-def _decided(decision: pd.Series, probability: np.ndarray) -> np.ndarray:
-    """Return 1 for present, 0 for absent, and probability >= 0.5 for review."""
-    codes, levels = _codes(decision)
-    unknown = sorted(set(levels) - set(DECISIONS))
-    if unknown or (codes < 0).any():
-        raise DataError(
-            f"table coded: decision must be one of {', '.join(DECISIONS)}; found "
-            f"{', '.join(unknown) or 'missing values'}."
-        )
-    lookup = np.array([{"present": 1.0, "absent": 0.0, "review": np.nan}[name] for name in levels])
-    chosen = lookup[codes]
-    return np.where(np.isnan(chosen), probability >= 0.5, chosen)
 
 
 def _gold_probability(gold: pd.DataFrame) -> None:
@@ -177,7 +115,8 @@ def align_codes(
         no; else decision present, or for review a probability of at least 0.5), `fold` (of
         out-of-fold predictions) and `in_training` (the model saw the gold code of this row).
     gold : pandas.DataFrame
-        Long table with incident_id, category, present, inclusion_probability, optional stratum.
+        Long table with incident_id, category, present, inclusion_probability, optional stratum
+        and cluster (as the draws of `coding.sampling` give them).
     trained_on_gold : bool, optional
         Whether the model was trained on these gold codes. None: found out from `fold` and
         `in_training`, and refused where predictions agree with every gold code.
@@ -194,7 +133,7 @@ def align_codes(
     check_columns(gold.columns, REQUIRED["gold"], source="table gold")
     _gold_probability(gold)
     truth = check_table(gold, "gold")
-    ids, names, arrays = _wide(coded)
+    ids, names, arrays = widen_codes(coded)
     human = set(truth["category"].unique())
     wanted = human if categories is None else set(categories)
     chosen = [name for name in names if name in wanted & human]
@@ -243,6 +182,8 @@ def align_codes(
     )
     if "stratum" in per_incident.columns and per_incident["stratum"].notna().all():
         codes.strata = pd.factorize(per_incident["stratum"])[0]
+    if "cluster" in per_incident.columns and per_incident["cluster"].notna().all():
+        codes.units = pd.factorize(per_incident["cluster"])[0]
     codes.fold = _out_of_fold(coded, codes, trained_on_gold)
     return codes
 
@@ -345,6 +286,7 @@ def match_incidents(codes: Codes, incidents: pd.DataFrame) -> tuple[Codes, pd.Da
         gold=codes.gold[drawn],
         inclusion_probability=codes.inclusion_probability[drawn],
         strata=None if codes.strata is None else codes.strata[drawn],
+        units=None if codes.units is None else codes.units[drawn],
         fold=None if codes.fold is None else codes.fold[where],
         notes=codes.notes,
     )

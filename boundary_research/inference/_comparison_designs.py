@@ -16,8 +16,14 @@ from boundary_research._checks import (
 )
 from boundary_research._tables import ESTIMATE_COLUMNS
 from boundary_research.inference._alignment import Codes, align_codes, match_incidents
-from boundary_research.inference._formula import build_design, clean_variables, parse_formula
-from boundary_research.inference.shares import cluster_columns
+from boundary_research.inference._formula import (
+    Design,
+    build_design,
+    clean_variables,
+    parse_formula,
+)
+from boundary_research.inference._grouping import cluster_columns
+from boundary_research.inference.multiple_testing import METHODS, adjust_p_values
 
 _CASE, _CONTROL, _OTHER, _NONE, _REST = "case", "control", "other", "none", "unlisted"
 FEWEST = 5  # gold incidents of a class below which no comparison is made
@@ -79,7 +85,7 @@ def _fit(
     conf_level: float,
 ) -> Any:
     """Return the multinomial fit of one estimator; `classes` has all rows' and the gold rows'."""
-    from boundary_research.inference.estimators import dsl_multinomial
+    from boundary_research.inference.estimators import dsl_multinomial, ppi_multinomial
 
     n, rows = len(X), codes.rows
     gold = np.full(n, None, dtype=object)
@@ -96,7 +102,8 @@ def _fit(
     ways = None
     if labels is not None:
         ways = tuple(labels.loc[keep, name].to_numpy() for name in labels.columns)
-    return dsl_multinomial(
+    estimate = ppi_multinomial if estimator == "ppi" else dsl_multinomial
+    return estimate(
         X[keep],
         predicted[keep],
         gold[keep],
@@ -115,11 +122,12 @@ def compare_designs(
     coded: pd.DataFrame,
     gold: pd.DataFrame,
     *,
-    category: str,
+    category: str | Sequence[str],
     negative_control: str | None = None,
     other_categories: Sequence[str] | None = None,
     clusters: str | Sequence[str] | pd.Series | None = "auto",
     contrasts: Mapping[str, str] | None = None,
+    adjust: str | None = "bh",
     estimators: Sequence[str] = ("naive", "gold_only", "dsl"),
     conf_level: float = 0.95,
     trained_on_gold: bool | None = None,
@@ -130,22 +138,27 @@ def compare_designs(
     ----------
     formula, incidents, coded, gold, clusters, contrasts, conf_level, trained_on_gold
         See `risk_factors`. Incidents with a missing attribute are left out.
-    category : str
-        The category in question.
+    category : str or sequence of str
+        The category in question, or several, each compared on its own.
     negative_control : str, optional
         A category that the exposure should have nothing to do with, but that is reported and found
         in the same way.
     other_categories : sequence of str, optional
         First comparison group: incidents with any of these and not the two above; by default all
         other categories. The second group is the incidents with no category at all.
-    estimators : sequence of {"naive", "gold_only", "dsl"}
+    adjust : {"bh", "by", "holm", "bonferroni"} or None
+        For p-values of all categories in question, designs and terms of an estimator at once.
+    estimators : sequence of {"naive", "gold_only", "dsl", "ppi"}
 
     Returns
     -------
     pandas.DataFrame
-        The estimates table with `design` ("other_categories", "no_category", "negative_control",
+        The estimates table with `in_question` (the category the rows are about), `design`
+        ("other_categories", "no_category", "negative_control",
         "control_against_other_categories", "control_against_no_category"), `odds_ratio` and limits,
-        and `n_gold_case`, `n_gold_comparison`. ``attrs["reading"]`` says how to read it.
+        `n_gold_case`, `n_gold_comparison` and `note`. Of several categories, one with too few gold
+        codes for a comparison is a row without numbers whose note says so. ``attrs["reading"]``
+        says how to read the table, ``attrs["n_tests"]`` over how many p-values were adjusted.
 
     Raises
     ------
@@ -156,17 +169,25 @@ def compare_designs(
     -----
     Each incident belongs to one class (category; else negative control; else other category; else
     none), and all contrasts come from one multinomial logit, corrected for classifier error by
-    `dsl_multinomial`, so that they share their uncertainty. Negative controls: Lipsitch, Tchetgen
-    Tchetgen and Cohen 2010, Epidemiology 21:383-388. Two control groups: Rosenbaum 1987, Stat Sci
-    2:292-306.
+    `dsl_multinomial` or `ppi_multinomial`, so that they share their uncertainty. Negative controls:
+    Lipsitch, Tchetgen Tchetgen and Cohen 2010, Epidemiology 21:383-388. Two control groups:
+    Rosenbaum 1987, Stat Sci 2:292-306.
     """
     conf_level = check_fraction(conf_level, name="conf_level")
     for name in estimators:
-        check_choice(name, ["naive", "gold_only", "dsl"], name="estimator")
+        check_choice(name, ["naive", "gold_only", "dsl", "ppi"], name="estimator")
+    if adjust is not None:
+        check_choice(adjust, METHODS, name="adjust")
     parsed, variables = parse_formula(formula, incidents.columns)
     codes = align_codes(coded, gold, trained_on_gold=trained_on_gold)
     codes, incidents = match_incidents(codes, incidents)
-    others = _comparison(codes.categories, category, negative_control, other_categories)
+    chosen = [category] if isinstance(category, str) else list(category)
+    others = {
+        name: _comparison(codes.categories, name, negative_control, other_categories)
+        for name in chosen
+    }
+    if not chosen:
+        raise DataError("category: name at least one.")
     frame = clean_variables(incidents, variables, contrasts)
     labels = cluster_columns(clusters, codes, incidents)
     complete = frame.notna().all(axis=1).to_numpy()
@@ -174,11 +195,36 @@ def compare_designs(
     if labels is not None:
         labels = labels[complete].reset_index(drop=True)
     design = build_design(parsed, frame, formula=formula)
+    parts = []
+    for name in chosen:
+        try:
+            part = _one_category(
+                design, codes, labels, name, negative_control, others[name], estimators, conf_level
+            )
+        except DataError as error:
+            if len(chosen) == 1:
+                raise
+            part = pd.DataFrame({"category": [name], "note": [str(error)]})
+        parts.append(part.assign(in_question=name))
+    return _finish(parts, adjust, conf_level, int((~complete).sum()))
+
+
+def _one_category(
+    design: Design,
+    codes: Codes,
+    labels: pd.DataFrame | None,
+    category: str,
+    control: str | None,
+    others: list[str],
+    estimators: Sequence[str],
+    conf_level: float,
+) -> pd.DataFrame:
+    """Return the contrasts of one category in question by each estimator."""
     classes = {
-        name: _classes(present, codes.categories, category, negative_control, others)
+        name: _classes(present, codes.categories, category, control, others)
         for name, present in (("predicted", codes.predicted), ("gold", codes.gold))
     }
-    wanted = _contrasts(category, negative_control)
+    wanted = _contrasts(category, control)
     counts = pd.Series(classes["gold"]).value_counts()
     levels = _levels(classes, counts, wanted)
     parts = []
@@ -193,15 +239,32 @@ def compare_designs(
     table = pd.concat(parts, ignore_index=True)
     table["n_gold_case"] = table.pop("first").map(counts)
     table["n_gold_comparison"] = table.pop("second").map(counts)
+    return table.assign(note="")
+
+
+def _finish(
+    parts: list[pd.DataFrame], adjust: str | None, conf_level: float, n_missing: int
+) -> pd.DataFrame:
+    """Return the table of all categories with ratios, adjusted p-values and columns in order."""
+    table = pd.concat(parts, ignore_index=True)
+    if "estimate" not in table.columns:
+        raise DataError(f"No category can be compared. The first: {table['note'].iloc[0]}")
     for end, column in (("", "estimate"), ("_low", "conf_low"), ("_high", "conf_high")):
         table[f"odds_ratio{end}"] = np.exp(table[column])
     table["p_adjusted"] = np.nan
+    tests = 0
+    for _, rows in table.groupby("estimator").groups.items():
+        values = table.loc[rows, "p_value"].to_numpy()
+        table.loc[rows, "p_adjusted"] = adjust_p_values(values, adjust)
+        tests = int(np.isfinite(values).sum())
     ratio = ["odds_ratio", "odds_ratio_low", "odds_ratio_high"]
-    table = table[["design", *ESTIMATE_COLUMNS, *ratio, "n_gold_case", "n_gold_comparison"]]
+    last = [*ratio, "n_gold_case", "n_gold_comparison", "note"]
+    table = table[["in_question", "design", *ESTIMATE_COLUMNS, *last]]
     table.attrs["estimand"] = "odds ratios of kinds of incidents, among reported incidents"
     table.attrs["conf_level"] = conf_level
     table.attrs["reading"] = _ADVICE
-    table.attrs["n_missing"] = int((~complete).sum())
+    table.attrs["n_missing"] = n_missing
+    table.attrs["n_tests"] = tests
     return table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,7 +40,8 @@ def aggregate(sample: Sample) -> Base:
     """Return the base as cells of rows with equal x, offset and cluster, where that saves work.
 
     Rows are compared by a random projection first and then exactly. Row weights and two-way
-    clusters are left as rows.
+    clusters are left as rows. Where clusters make cells too many, cells of equal x and offset stand
+    beside the rows for the sums that need no clusters.
     """
     base = base_of(sample)
     n = len(sample.X)
@@ -55,11 +56,16 @@ def aggregate(sample: Sample) -> Base:
         part = slice(start, start + 100_000)
         if not np.array_equal(values[part], values[first[inverse[part]]]):
             return base
-    if sample.labels:
-        key = inverse.astype(np.int64) * sample.design.sizes[0] + sample.labels[0]
-        _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-        if len(first) > n / 3:
-            return base
+    if not sample.labels:
+        return _cells(sample, first, inverse)
+    coarse = _cells(sample, first, inverse)
+    key = inverse.astype(np.int64) * sample.design.sizes[0] + sample.labels[0]
+    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
+    return replace(base if len(first) > n / 3 else _cells(sample, first, inverse), coarse=coarse)
+
+
+def _cells(sample: Sample, first: np.ndarray, inverse: np.ndarray) -> Base:
+    """Return cells: `first` holds a row of each, `inverse` the cell of each row."""
     member = indicator(inverse, len(first))
     weight = sample.weights[0]
     counts = np.bincount(inverse, minlength=len(first)).astype(float)

@@ -12,8 +12,13 @@ import pandas as pd
 from boundary_research._checks import DataError, check_choice, check_columns
 from boundary_research.inference._alignment import Codes
 from boundary_research.inference._counts import held_back
+from boundary_research.inference._moments import indicator
 
 NOT_STATED = "not_stated"
+_CELL_COLUMNS = [
+    *("variable", "level", "reference", "category", "n_level", "n_gold_level"),
+    *("n_gold_present", "n_clusters_level", "thin", "held_back"),
+]
 
 
 @dataclass
@@ -181,32 +186,40 @@ def count_cells(
     n_clusters_level, thin (fewer than five gold codes of one kind) and held_back (few incidents in
     the level).
     """
-    parts = []
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in _CELL_COLUMNS}
+    size = len(codes.categories)
     for variable, reference in design.references.items():
         column = design.frame[variable].cat
         codes_of_level = column.codes.to_numpy()
-        levels = list(column.categories)
+        levels = [str(level) for level in column.categories]
         n_level = np.bincount(codes_of_level, minlength=len(levels))
-        hidden = held_back(n_level, min_cell)
         at_gold = codes_of_level[codes.rows]
         n_gold = np.bincount(at_gold, minlength=len(levels))
-        for i, level in enumerate(levels):
-            present = codes.gold[at_gold == i].sum(axis=0)
-            part = pd.DataFrame({"category": codes.categories})
-            part["variable"], part["level"], part["reference"] = variable, level, reference
-            part["n_level"], part["n_gold_level"] = int(n_level[i]), int(n_gold[i])
-            part["n_gold_present"] = present
-            part["n_clusters_level"] = (
-                np.nan if clusters is None else len(np.unique(clusters[codes_of_level == i]))
-            )
-            part["thin"] = np.minimum(present, n_gold[i] - present) < 5
-            part["held_back"] = bool(hidden[i])
-            parts.append(part)
-    columns = ["variable", "level", "reference", "category", "n_level", "n_gold_level"]
-    columns += ["n_gold_present", "n_clusters_level", "thin", "held_back"]
-    if not parts:
-        return pd.DataFrame({name: [] for name in columns})
-    return pd.concat(parts, ignore_index=True)[columns]
+        present = indicator(at_gold, len(levels)) @ codes.gold  # (L, K)
+        n_clusters = np.full(len(levels), np.nan)
+        if clusters is not None:
+            size_of = int(clusters.max()) + 1
+            key = codes_of_level.astype(np.int64) * size_of + clusters
+            there = np.bincount(key, minlength=len(levels) * size_of).reshape(-1, size_of) > 0
+            n_clusters[:] = there.sum(axis=1)
+        one_a_level = {
+            "level": np.array(levels, dtype=object),
+            "n_level": n_level,
+            "n_gold_level": n_gold,
+            "n_clusters_level": n_clusters,
+            "held_back": np.asarray(held_back(n_level, min_cell), dtype=bool),
+        }
+        for name, values in one_a_level.items():
+            columns[name].append(np.repeat(values, size))
+        count = size * len(levels)
+        columns["variable"].append(np.full(count, variable, dtype=object))
+        columns["reference"].append(np.full(count, reference, dtype=object))
+        columns["category"].append(np.tile(np.array(codes.categories, dtype=object), len(levels)))
+        columns["n_gold_present"].append(present.ravel())
+        columns["thin"].append((np.minimum(present, n_gold[:, None] - present) < 5).ravel())
+    if not design.references:
+        return pd.DataFrame({name: [] for name in _CELL_COLUMNS})
+    return pd.DataFrame({name: np.concatenate(values) for name, values in columns.items()})
 
 
 def thin_columns(design: Design, cells: pd.DataFrame, categories: list[str]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,28 @@ def cluster_columns(
     if frame.columns.has_duplicates:
         raise DataError(f"clusters: {frame.columns[0]} is given twice. Name two different columns.")
     return frame
+
+
+def attribute_matrix(
+    attributes: str | Sequence[str] | None, codes: Codes, incidents: pd.DataFrame | None
+) -> np.ndarray | None:
+    """Return attributes as numbers, shape (n, q): a mark for each level, one for missing ones."""
+    if attributes is None:
+        return None
+    parts = []
+    for name in [attributes] if isinstance(attributes, str) else attributes:
+        column = incident_column(name, codes, incidents, name="attributes")
+        if column is None:
+            continue
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            number = column.to_numpy(dtype=float, na_value=np.nan)
+            gap = ~np.isfinite(number)
+            middle = float(np.mean(number[~gap])) if not gap.all() else 0.0
+            parts.append(np.column_stack([np.where(gap, middle, number), gap]))
+        else:
+            level, levels = pd.factorize(column.astype(object))
+            parts.append((level[:, None] == np.arange(len(levels))).astype(float))
+    return np.column_stack(parts) if parts else None
 
 
 def check_fold_clusters(fold: np.ndarray | None, labels: pd.DataFrame | None) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import sparse, special
@@ -38,15 +39,21 @@ def inverse_link_slope(mean: np.ndarray, family: str) -> np.ndarray:
     return mean * (1 - mean) if family == "logit" else mean
 
 
+@lru_cache(maxsize=64)
+def upper_triangle(p: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices i <= j of a (p, p) matrix."""
+    return np.triu_indices(p)
+
+
 def column_products(X: np.ndarray) -> np.ndarray:
     """Return the products of columns i <= j, shape (n, p (p + 1) / 2)."""
-    first, second = np.triu_indices(X.shape[1])
+    first, second = upper_triangle(X.shape[1])
     return X[:, first] * X[:, second]
 
 
 def unpack_symmetric(packed: np.ndarray, p: int) -> np.ndarray:
     """Return (…, p, p) symmetric matrices from their upper triangles, shape (…, p (p + 1) / 2)."""
-    first, second = np.triu_indices(p)
+    first, second = upper_triangle(p)
     full = np.empty((*packed.shape[:-1], p, p))
     full[..., first, second] = packed
     full[..., second, first] = packed
@@ -68,6 +75,8 @@ class Base:
         One array of cluster codes 0 … G - 1 for each way of clustering.
     squares : (shape (m,), shape (m, K), shape (m, K)), optional
         Sums of w², w² ŷ and w² ŷ² in a cell; None where each cell is a row.
+    coarse : Base, optional
+        The same sum with clusters put together, in fewer cells: enough for U and J.
     """
 
     X: np.ndarray
@@ -76,6 +85,16 @@ class Base:
     target: np.ndarray
     labels: list[np.ndarray]
     squares: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    coarse: Base | None = None
+
+    def select(self, which: np.ndarray) -> Base:
+        """Return the base of some of the outcomes."""
+        squares = self.squares
+        if squares is not None:
+            squares = (squares[0], squares[1][:, which], squares[2][:, which])
+        coarse = None if self.coarse is None else self.coarse.select(which)
+        target = self.target[:, which]
+        return Base(self.X, self.offset, self.weight, target, self.labels, squares, coarse)
 
     def chunks(self) -> Iterator[slice]:
         """Yield slices over the cells."""
@@ -91,6 +110,13 @@ class GoldBlock:
     offset: np.ndarray
     weight: np.ndarray
     target: np.ndarray
+    products: np.ndarray | None = None
+
+    def column_products(self) -> np.ndarray:
+        """Return `column_products` of X, made once."""
+        if self.products is None:
+            self.products = column_products(self.X)
+        return self.products
 
     def scores(self, b: np.ndarray, family: str) -> np.ndarray:
         """Return the terms, shape (g, p, K), at coefficients b, shape (K, p)."""
@@ -132,16 +158,12 @@ class Equations:
         """Return the equations of some of the outcomes."""
         if len(which) == self.n_outcomes:
             return self
-        base = self.base
-        squares = base.squares
-        if squares is not None:
-            squares = (squares[0], squares[1][:, which], squares[2][:, which])
-        picked = Base(base.X, base.offset, base.weight, base.target[:, which], base.labels, squares)
         blocks = [
-            GoldBlock(g.X, g.offset, g.weight[:, which], g.target[:, which])
+            GoldBlock(g.X, g.offset, g.weight[:, which], g.target[:, which], g.products)
             for g in [*self.gold, self.gold_base]
         ]
-        return Equations(self.family, picked, self.base_factor[which], blocks[:-1], blocks[-1])
+        base = self.base.select(which)
+        return Equations(self.family, base, self.base_factor[which], blocks[:-1], blocks[-1])
 
     def evaluate(self, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return U, shape (K, p), and J = -dU/db, shape (K, p, p), at b, shape (K, p)."""
@@ -149,7 +171,7 @@ class Equations:
         total = np.zeros((self.n_outcomes, p))
         packed = np.zeros((p * (p + 1) // 2, self.n_outcomes))
         if self.base_factor.any():
-            base = self.base
+            base = self.base if self.base.coarse is None else self.base.coarse
             for rows in base.chunks():
                 X = base.X[rows]
                 mean = inverse_link(X @ b.T + base.offset[rows, None], self.family)
@@ -161,7 +183,7 @@ class Equations:
         for block in self.gold:
             if len(block.X):
                 total += block.scores(b, self.family).sum(axis=0).T
-                packed += column_products(block.X).T @ block.curvature(b, self.family)
+                packed += block.column_products().T @ block.curvature(b, self.family)
         return total, unpack_symmetric(packed.T, p)
 
     def gold_scores(self, b: np.ndarray) -> np.ndarray:
@@ -249,7 +271,7 @@ class Equations:
                     packed[g] += self.base_factor[:, None] * (slope.T @ column_products(X))
         for block in self.gold:
             if len(block.X):
-                curvature, products = block.curvature(b, self.family), column_products(block.X)
+                curvature, products = block.curvature(b, self.family), block.column_products()
                 member = indicator(gold_labels, size)
                 for k in range(self.n_outcomes):
                     packed[:, k] += member @ (products * curvature[:, k, None])

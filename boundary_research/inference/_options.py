@@ -10,6 +10,19 @@ import numpy as np
 from boundary_research._checks import check_choice, check_fraction, check_random_state
 from boundary_research.inference._variance import SMALL_SAMPLE
 
+# What intervals are for, by `finite_population`
+TARGETS = {
+    False: "the process: agencies and incidents like these",
+    True: "these reported incidents alone",
+}
+
+
+def say_target(estimand: str, finite_population: bool) -> str:
+    """Return the words for an estimand, with "these" where no other incidents are meant."""
+    if not finite_population:
+        return estimand
+    return estimand.replace("reported incidents", "these reported incidents")
+
 
 class Options(TypedDict, total=False):
     """Keyword arguments that all estimators share; documented in `estimators`."""

@@ -24,12 +24,7 @@ from boundary_research.inference._design_based import (
 from boundary_research.inference._inputs import Sample, check_sample
 from boundary_research.inference._moments import Base, Equations, GoldBlock
 from boundary_research.inference._options import Options, Settings
-from boundary_research.inference._variance import (
-    Centring,
-    cluster_sums,
-    outer_sum,
-    row_meat,
-)
+from boundary_research.inference._variance import Centring, sampling_meat
 from boundary_research.inference.results import EstimationResult
 
 
@@ -75,9 +70,13 @@ def centring_of(equations: Equations, sample: Sample, b: np.ndarray) -> Centring
         unlabelled = (base_total - own.sum(axis=0)) / rest / sample.weights[0]
         labelled = (own + gold).mean(axis=0) - unlabelled * sample.weights[0]
         return Centring(unlabelled, np.broadcast_to(labelled, gold.shape))
-    sum_of_weights = sample.weights.sum()
+    return Centring(base_total / sample.weights.sum(), gold_centre(gold, sample))
+
+
+def gold_centre(gold: np.ndarray, sample: Sample) -> np.ndarray:
+    """Return the weighted mean of gold terms (g, p, K) times each row's weight, the same shape."""
     weight = (gold_weights(sample) * sample.weights[sample.rows])[:, None, None]
-    return Centring(base_total / sum_of_weights, weight * gold.sum(axis=0) / sum_of_weights)
+    return weight * gold.sum(axis=0) / sample.weights.sum()
 
 
 def largest_factor(sample: Sample) -> float:
@@ -97,9 +96,13 @@ def tune(
 ) -> np.ndarray:
     """Return the κ of each outcome that makes the variance at b least, shape (K,).
 
-    Least is the trace, or one coefficient's variance. Equal chances and independent rows: section
-    6 of the paper, with its pooled variance of m̂. Else the variance as computed is a parabola in
-    κ, which three values determine.
+    Least is the trace, or one coefficient's variance. Equal chances without strata: section 6 of
+    the paper, with its pooled variance of m̂. Else the variance over draws of the gold rows is a
+    parabola in κ, which three values determine. That is the part to make least whatever the
+    clusters: given the rows, the estimate aims at the answer that all gold codes would give, which
+    no κ moves, so Var = Var(that answer) + E Var(draw | rows) and only the second term has κ in it.
+    Tuning on sums over clusters aims at the same κ, but by few clusters it is so noisy that the
+    least variance found is too small.
     """
     inverse = np.linalg.inv(jacobian)
     outcomes = len(b)
@@ -108,7 +111,7 @@ def tune(
         diagonal = np.einsum("kip,kpq,kiq->ki", inverse, meat, inverse, optimize=True)
         return diagonal.sum(axis=1) if coordinate is None else diagonal[:, coordinate]
 
-    if is_equal(sample) and not sample.design.sizes:
+    if is_equal(sample) and sample.design.strata is None and sample.design.units is None:
         with_all = ppi_equations(sample, family, np.ones(outcomes), base)
         n, total = len(sample.rows), sample.design.n_total
         own = gold_base_of(sample)
@@ -124,27 +127,18 @@ def tune(
         return np.clip(power, 0, 1) * largest_factor(sample)
     parts = []
     for factor in (0.0, 0.5, 1.0):
-        if factor == 0.5 and sample.design.sizes:
-            continue  # cluster sums are linear in κ, so two values tell all
         equations = ppi_equations(sample, family, np.full(outcomes, factor), base)
-        centring = centring_of(equations, sample, b)
         gold = equations.gold_scores(b)
-        if sample.design.sizes:
-            parts.append(cluster_sums(equations, b, gold, sample.design, 0, centring))
-        else:
-            parts.append(spread(row_meat(equations, b, gold, centring)))
-    if sample.design.sizes:
-        parts = [parts[0], (parts[0] + parts[1]) / 2, parts[1]]
-        parts = [spread(outer_sum(sums)) for sums in parts]
+        gold = gold - gold_centre(gold, sample)
+        parts.append(spread(sampling_meat(gold, sample.design)[1]))
     curve = 2 * (parts[0] - 2 * parts[1] + parts[2])
     slope = parts[2] - parts[0] - curve
     best = np.divide(-slope, 2 * curve, out=np.zeros(outcomes), where=curve > 0)
     return np.clip(best, 0, largest_factor(sample))
 
 
-def _check_power(power: float | str | None, coordinate: int | None, p: int) -> float | None:
-    if coordinate is not None and not 0 <= coordinate < p:
-        raise DataError(f"tune_for must be a column of X, 0 to {p - 1}, got {coordinate}.")
+def check_power(power: float | str | None) -> float | None:
+    """Return a fixed λ, or None where it is to be tuned."""
     if power is None or power == "tuned":
         return None
     return check_fraction(power, name="power (λ)", zero=True, one=True)
@@ -172,7 +166,10 @@ def _ppi(
         offset=None,
         settings=settings,
     )
-    fixed = _check_power(power, tune_for, sample.X.shape[1])
+    p = sample.X.shape[1]
+    if tune_for is not None and not 0 <= tune_for < p:
+        raise DataError(f"tune_for must be a column of X, 0 to {p - 1}, got {tune_for}.")
+    fixed = check_power(power)
     most = largest_factor(sample)
     if fixed is None:
         start = solve_or_refuse(ppi_equations(sample, family, np.array([min(1.0, most)])))

@@ -92,6 +92,7 @@ def fit_terms(
         sizes=sizes,
         gold_labels=[way[codes.rows] for way in labels],
         strata=codes.strata,
+        units=codes.units,
         finite=request.finite,
     )
     sample = Sample(
@@ -110,7 +111,7 @@ def fit_terms(
     for name in request.estimators:
         used = sample
         if name == "naive":
-            used = replace(sample, design=replace(sampling, strata=None, finite=False))
+            used = replace(sample, design=replace(sampling, strata=None, units=None, finite=False))
         elif request.predictions != "predicted":
             used = replace(sample, predicted=codes.probability)
         own = base if used.predicted is sample.predicted else aggregate(used)

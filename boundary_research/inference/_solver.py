@@ -49,7 +49,7 @@ def solve(
     scale[scale == 0] = 1.0
     if start is None:
         start = np.zeros((outcomes, p))
-        if equations.base_factor.any() and len(base.X) > _LARGE:
+        if equations.base_factor.any() and base.coarse is None and len(base.X) > _LARGE:
             rough = solve(_subsample(equations), start, tolerance=1e-4)
             start[rough.converged] = rough.b[rough.converged]
     b = start.copy()

@@ -13,6 +13,9 @@ from boundary_research._checks import DataError, check_columns, check_fraction
 
 _KEYS = ["term", "category", "estimator"]
 _MEASURES = {"odds_ratio": "odds ratio", "rate_ratio": "rate ratio", "ratio": "ratio of shares"}
+REMAINS = "the association remains"  # the interval leaves out 1, on the side of the estimate
+UNCLEAR = "no clear association"  # the interval takes in 1
+REVERSED = "the association is reversed"  # the interval leaves out 1, on the other side
 MEANING = {
     "odds ratio": (
         "reporting of incidents of the category relative to the other incidents, at the exposed "
@@ -97,6 +100,26 @@ def _ratios(estimates: pd.DataFrame, by: str | None, exposed: Any, reference: An
     return table
 
 
+def _readings(base: pd.DataFrame) -> pd.Series:
+    """Return a sentence for each estimate: what it is, and what reporting would make of it."""
+
+    def read(row: pd.Series) -> str:
+        numbers = f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
+        text = f"The {row['measure']} is {numbers} if reporting was alike."
+        point, limit = f"{row['tipping_point']:.2f}", f"{row['tipping_point_limit']:.2f}"
+        if row["tipping_point_limit"] == 1:
+            return f"{text} The interval takes in 1, so there is no clear association to explain."
+        # A rate ratio has no other incidents in it
+        whom = "incidents" if row["measure"] == "rate ratio" else "such incidents, beside others,"
+        return (
+            f"{text} If {whom} were reported {limit} times as readily at the exposed level as at "
+            f"the reference, the association would no longer be clear; at {point} times, reporting "
+            f"alone would explain it."
+        )
+
+    return base.apply(read, axis=1)
+
+
 def reporting_tipping_point(
     estimates: pd.DataFrame,
     *,
@@ -127,8 +150,9 @@ def reporting_tipping_point(
         One row for each estimate and r: `term`, `category`, `estimator` (where there), `measure`,
         `relative_reporting`, `ratio`, `ratio_low`, `ratio_high` after correction for r;
         `tipping_point`, the r at which the ratio is 1; `tipping_point_limit`, the r nearest to 1 at
-        which the interval takes in 1 (1 where it does already); `conclusion`. ``attrs["meaning"]``
-        says what r is for the measure.
+        which the interval takes in 1 (1 where it does already); `conclusion` at this r ("the
+        association remains", "no clear association", "the association is reversed"); `reading`, a
+        sentence on the whole curve. ``attrs["meaning"]`` says what r is for the measure.
 
     Notes
     -----
@@ -147,10 +171,17 @@ def reporting_tipping_point(
     ...      "odds_ratio_low": [1.2], "odds_ratio_high": [2.7]}
     ... )
     >>> tipped = reporting_tipping_point(table, relative_reporting=[1, 1.5, 1.8])
-    >>> tipped[["relative_reporting", "ratio", "conclusion"]].round(2).values.tolist()
-    [[1.0, 1.8, 'stands'], [1.5, 1.2, 'uncertain'], [1.8, 1.0, 'uncertain']]
+    >>> curve = tipped[["relative_reporting", "ratio", "conclusion"]].round(2)
+    >>> curve.values.tolist()  # doctest: +NORMALIZE_WHITESPACE
+    [[1.0, 1.8, 'the association remains'],
+     [1.5, 1.2, 'no clear association'],
+     [1.8, 1.0, 'no clear association']]
     >>> tipped[["tipping_point", "tipping_point_limit"]].iloc[0].tolist()
     [1.8, 1.2]
+    >>> print(tipped["reading"].iloc[0])
+    The odds ratio is 1.80 (1.20 to 2.70) if reporting was alike. If such incidents, beside others,
+    were reported 1.20 times as readily at the exposed level as at the reference, the association
+    would no longer be clear; at 1.80 times, reporting alone would explain it.
     """
     base = _ratios(estimates, by, exposed, reference)
     if relative_reporting is None:
@@ -169,10 +200,12 @@ def reporting_tipping_point(
     above = observed > 1
     away = np.where(above, repeated["ratio_low"] > 1, repeated["ratio_high"] < 1)
     turned = np.where(above, repeated["ratio_high"] < 1, repeated["ratio_low"] > 1)
-    repeated["conclusion"] = np.where(away, "stands", np.where(turned, "reversed", "uncertain"))
+    repeated["conclusion"] = np.select([away, turned], [REMAINS, REVERSED], UNCLEAR)
+    repeated["reading"] = _readings(base).loc[np.repeat(base.index, len(grid))].to_numpy()
     first = [name for name in repeated.columns if name in (*_KEYS, "group", "missing")]
     numbers = ["ratio", "ratio_low", "ratio_high", "tipping_point", "tipping_point_limit"]
-    table = repeated[[*first, "measure", "relative_reporting", *numbers, "conclusion"]]
+    words = ["conclusion", "reading"]
+    table = repeated[[*first, "measure", "relative_reporting", *numbers, *words]]
     table.attrs["meaning"] = MEANING[str(base["measure"].iloc[0])]
     return table
 

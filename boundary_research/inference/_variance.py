@@ -187,14 +187,17 @@ def bias_reduced(
     root = vectors * np.sqrt(np.maximum(values, 0))  # root root' = J⁻¹
     shares, directions = np.linalg.eigh(root.T @ curvature @ root)
     phi, psi = _bias_reduction(shares)
-    spread = curvature @ root @ directions  # (G, p, p)
-    adjusted = sums + np.einsum("gpi,gi,gqi,gq->gp", spread, phi, root @ directions, sums)
-    first = curvature + np.einsum("gpi,gi,gqi->gpq", spread, phi, spread)
-    second = curvature + np.einsum("gpi,gi,gqi->gpq", spread, psi, spread)
+    axes = root @ directions  # (G, p, p)
+    spread = curvature @ axes
+    along = phi * np.einsum("gqi,gq->gi", axes, sums)
+    adjusted = sums + np.einsum("gpi,gi->gp", spread, along)
+    turned = np.swapaxes(spread, 1, 2)
+    first = curvature + (spread * phi[:, None, :]) @ turned
+    second = curvature + (spread * psi[:, None, :]) @ turned
     df = np.empty(len(inverse))
     for j in range(len(inverse)):
         row = inverse[j]
-        diagonal = np.einsum("p,gpq,q->g", row, second, row)
+        diagonal = second @ row @ row
         loading = first @ row
         product = np.diag(diagonal) - loading @ inverse @ loading.T
         df[j] = np.trace(product) ** 2 / max(np.sum(product**2), 1e-300)

@@ -17,8 +17,10 @@ strata : array of length n, optional
 sampling_units : array of length n, optional
     Units that were drawn whole (all narratives of an agency, say).
 finite_population : bool
-    True if the rows are all that is to be spoken of, as for a registry's own year. Then only the
-    draw of gold rows is random, and where all rows are coded the error is zero.
+    False: intervals are for the process that brought the rows about, and clusters count. True: the
+    rows are all that is to be spoken of, as for a registry's own year; intervals are then for what
+    gold codes of every row would give, only the draw of gold rows is random, clusters play no part,
+    and where all rows are coded the error is zero. Coverage of both is in `benchmarks/coverage.py`.
 rescale : bool
     Multiply π by (n_gold / n) / mean(π) first, as the R package dsl 0.1.0 does. By default π is
     used as given.
@@ -49,7 +51,7 @@ from boundary_research.inference._gold_only import (
     hajek_mean,
     ht_mean,
 )
-from boundary_research.inference._multinomial import dsl_multinomial
+from boundary_research.inference._multinomial import dsl_multinomial, ppi_multinomial
 from boundary_research.inference._prediction_powered import ppi_logit, ppi_mean, ppi_ols
 from boundary_research.inference._rogan_gladen import rogan_gladen
 
@@ -66,6 +68,7 @@ __all__ = [
     "ht_mean",
     "ppi_logit",
     "ppi_mean",
+    "ppi_multinomial",
     "ppi_ols",
     "rogan_gladen",
 ]

@@ -29,6 +29,7 @@ from boundary_research.inference._formula import (
 )
 from boundary_research.inference._grouping import check_fold_clusters, cluster_columns
 from boundary_research.inference._inputs import check_clusters, check_design
+from boundary_research.inference._options import TARGETS, say_target
 from boundary_research.inference._regression import Request, Terms, fit_terms
 from boundary_research.inference._risk_table import finish_table, long_table
 from boundary_research.inference._variance import SMALL_SAMPLE
@@ -171,6 +172,8 @@ def risk_factors(
         tables.append(_imputed(parsed, frames, codes, labels, shift, formula, min_cell, request))
     table = pd.concat(tables, ignore_index=True)
     table = finish_table(table, family, offset, adjust, conf_level, codes, complete)
+    table.attrs["estimand"] = say_target(table.attrs["estimand"], finite_population)
+    table.attrs["target"] = TARGETS[bool(finite_population)]
     table.attrs["clusters"] = [] if labels is None else list(labels.columns)
     return table
 
