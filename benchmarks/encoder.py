@@ -1,6 +1,6 @@
 """Accuracy, size and speed of a fine-tuned encoder beside the n-gram classifier, and of both.
 
-Needs the extra transformer-training and a folder (or an installed package) with the weights of a
+Needs the extra transformer and a folder (or an installed package) with the weights of a
 small encoder; without them it says so and ends. Everything was chosen on the corpus's train and
 development authors (see SEARCH); the test authors are scored once, at the end.
 """

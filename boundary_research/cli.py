@@ -36,8 +36,14 @@ def code(
     id_column: Annotated[str, typer.Option(help="Column with the unique id.")] = "incident_id",
     text_column: Annotated[str, typer.Option(help="Column with the narrative.")] = "narrative",
     model: Annotated[
-        Path | None, typer.Option(help="Model file (.npz); by default the bundled model.")
+        Path | None, typer.Option(help="Model file (.npz, .zip); by default the bundled model.")
     ] = None,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast", help="Code with the n-gram part of the bundled model alone: less accurate."
+        ),
+    ] = False,
     format: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of a text file.")] = None,
@@ -50,9 +56,9 @@ def code(
 ) -> None:
     """Code the narratives of a file: coded, evidence, rejects, manifest and report."""
     from boundary_research._files import FORMATS
+    from boundary_research.classifier.combined_model import load_classifier
     from boundary_research.classifier.decisions import code as code_incidents
     from boundary_research.classifier.default_model import default_classifier, default_model_id
-    from boundary_research.classifier.model import NarrativeClassifier
     from boundary_research.codebook.model import load_codebook
     from boundary_research.corpus.incidents import load_incidents
     from boundary_research.study.manifest import write_manifest
@@ -60,6 +66,8 @@ def code(
 
     started = datetime.now(UTC)
     check_choice(format, FORMATS, name="format")
+    if fast and model is not None:
+        raise DataError("--fast is about the bundled model; leave it out where --model is given.")
     loaded = load_incidents(
         file,
         id_column=id_column,
@@ -71,14 +79,15 @@ def code(
     )
     folder = check_output_folder(output)
     if model is None:
-        classifier = default_classifier()
+        classifier = default_classifier(fast=fast)
+        which = "the n-gram part of the bundled model" if fast else "the bundled model"
         described = (
-            "Coded by the bundled model. It was trained on fictional narratives that a language "
+            f"Coded by {which}. It was trained on fictional narratives that a language "
             "model wrote and coded, and has not been checked on your kind of text."
         )
-        trained = default_model_id()
+        trained = default_model_id(fast=fast)
     else:
-        classifier = NarrativeClassifier.load(model)
+        classifier = load_classifier(model)
         described, trained = f"Coded by the model file {model.name}.", model.name
     coding = code_incidents(loaded, classifier, progress=not quiet)
     if show_text:

@@ -1,12 +1,15 @@
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from boundary_research import NarrativeClassifier
+from boundary_research import NarrativeClassifier, default_classifier
+from boundary_research.classifier.default_model import default_model_id
 from boundary_research.cli import main
 
 
@@ -43,6 +46,32 @@ def test_code_writes_all_files_and_says_where(reports, model_file, tmp_path, cap
         "money_probability",
         "money_decision",
     ]
+
+
+def test_fast_codes_with_the_n_grams_alone(reports, tmp_path):
+    out = tmp_path / "coded"
+    assert main(["code", str(reports), "-o", str(out), "--fast", "--quiet"]) == 0
+    model = default_classifier(fast=True)
+    coded = pd.read_csv(out / "coded.csv")
+    expected = model.predict_proba(["She lent him money.", "He gossiped about her."])
+    names = [f"{name}_probability" for name in model.classes_]
+    np.testing.assert_allclose(coded[names], expected, atol=1e-4)
+    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
+    assert manifest["options"]["model"] == default_model_id(fast=True)
+    assert "the n-gram part of the bundled model" in (out / "report.html").read_text("utf-8")
+
+
+def test_fast_and_a_model_file_are_refused_together(reports, model_file, tmp_path, capsys):
+    arguments = ["-o", str(tmp_path / "out"), "--model", str(model_file), "--fast"]
+    assert main(["code", str(reports), *arguments]) == 2
+    assert "--fast is about the bundled model" in one_line(capsys)
+
+
+def test_model_files_of_every_kind_are_taken(reports, tmp_path):
+    file = Path(__file__).parent / "reference" / "encoder_tiny.zip"
+    out = tmp_path / "coded"
+    assert main(["code", str(reports), "-o", str(out), "--model", str(file), "--quiet"]) == 0
+    assert list(pd.read_csv(out / "coded.csv")["money"]) == [1, 0]
 
 
 def test_quiet_prints_nothing_and_parquet_is_written(reports, model_file, tmp_path, capsys):

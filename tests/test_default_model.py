@@ -1,15 +1,27 @@
+import hashlib
+import json
+import zipfile
+
+import numpy as np
+import pandas as pd
 import platformdirs
 import pytest
 
-from boundary_research import default_classifier, load_corpus
+from boundary_research import NarrativeClassifier, code, default_classifier, load_corpus
 from boundary_research.classifier import default_model
+from boundary_research.classifier.combined_model import CombinedClassifier
+from boundary_research.classifier.encoder_model import TransformerClassifier
+from boundary_research.classifier.fast_coding import FastCoder
+from boundary_research.corpus.bundled import data_folder
+
+MODELS = data_folder() / "models"
+# Of the vocabulary file of the public weights (BERT, uncased), one token a line.
+PUBLIC_VOCABULARY = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
 
 
 @pytest.fixture
 def fresh(monkeypatch, tmp_path, small_codes):
-    """A default model that trains on a few narratives, with an empty cache and memory."""
-    from boundary_research import NarrativeClassifier
-
+    """An n-gram part that trains on a few narratives, with an empty cache and memory."""
     trained = []
 
     def train():
@@ -25,12 +37,13 @@ def fresh(monkeypatch, tmp_path, small_codes):
 
 def test_trained_once_then_read_from_the_cache(fresh):
     trained, folder = fresh
-    first = default_classifier()
+    first = default_classifier(fast=True)
     default_classifier.cache_clear()
-    second = default_classifier()
+    second = default_classifier(fast=True)
     assert len(trained) == 1
     assert (first.predict_proba(["money"]) == second.predict_proba(["money"])).all()
-    assert [p.suffix for p in (folder / "boundary-research").iterdir()] == [".npz"]
+    np.testing.assert_array_equal(first.cv_probabilities_, second.cv_probabilities_)
+    assert [p.suffix for p in (folder / "boundary-research").iterdir()] == [".npz", ".npz"]
 
 
 def test_another_corpus_setting_or_code_is_another_model(monkeypatch):
@@ -50,20 +63,36 @@ def test_another_corpus_setting_or_code_is_another_model(monkeypatch):
             assert default_model.default_model_id() != before
 
 
-def test_broken_cache_is_trained_anew(fresh):
+def test_another_encoder_is_another_model_but_the_same_n_grams(monkeypatch):
+    both, fast = default_model.default_model_id(), default_model.default_model_id(fast=True)
+    assert both != fast
+    whole = default_model.hash_file
+    for changed in ("encoder.zip", "held_out.csv", "combined_model.py", "_encoder_windows.py"):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                default_model,
+                "hash_file",
+                lambda path, changed=changed: "x" if path.name == changed else whole(path),
+            )
+            assert default_model.default_model_id() != both
+            assert default_model.default_model_id(fast=True) == fast
+
+
+@pytest.mark.parametrize("broken", [0, 1])
+def test_broken_cache_is_trained_anew(fresh, broken):
     trained, folder = fresh
-    default_classifier()
-    file = next((folder / "boundary-research").iterdir())
+    default_classifier(fast=True)
+    file = sorted((folder / "boundary-research").iterdir())[broken]
     file.write_bytes(b"rubbish")
     default_classifier.cache_clear()
-    default_classifier()
+    assert np.isfinite(default_classifier(fast=True).cv_probabilities_).all()
     assert len(trained) == 2
 
 
 def test_without_a_writable_cache_it_lives_in_memory(fresh):
     trained, folder = fresh
     (folder / "boundary-research").write_text("a file in the way")
-    assert default_classifier() is default_classifier()
+    assert default_classifier(fast=True) is default_classifier(fast=True)
     assert len(trained) == 1
 
 
@@ -90,15 +119,96 @@ def test_test_authors_are_left_alone(monkeypatch):
     assert len(seen["texts"]) == (incidents["split"] != "test").sum()
 
 
-def test_no_planted_identifier_is_in_the_model_file(tmp_path):
+def test_it_is_the_calibrated_mean_of_the_encoder_and_the_n_grams():
+    model, ngrams = default_classifier(), default_classifier(fast=True)
+    assert type(model) is CombinedClassifier
+    assert type(ngrams) is NarrativeClassifier
+    assert model.members_[1] is ngrams
+    texts = ["He lent her money and told nobody.", "Tea was made."]
+    members = [TransformerClassifier.load(MODELS / "encoder.zip"), ngrams]
+    odds = [np.log(p / (1 - p)) for p in (member.predict_proba(texts) for member in members)]
+    score = (odds[0] + odds[1]) / 2 * model.slope_ + model.offset_
+    np.testing.assert_allclose(model.predict_proba(texts), 1 / (1 + np.exp(-score)), atol=1e-9)
+    assert list(model.classes_) == load_corpus().codes.columns.tolist()
+    assert not model.notes_
+
+
+def test_its_mean_is_calibrated_on_train_authors_that_both_members_held_out():
+    model, corpus = default_classifier(), load_corpus()
+    incidents = corpus.incidents[corpus.incidents["split"] != "test"].set_index("incident_id")
+    held = pd.read_csv(MODELS / "held_out.csv")["incident_id"]
+    assert set(held) <= set(incidents.index)
+    authors = incidents.loc[held, "author_id"]
+    # Whole authors, for the encoder had seen nothing of theirs.
+    assert len(held) == incidents["author_id"].isin(set(authors)).sum()
+    seen = np.isfinite(model.cv_probabilities_).all(axis=1)
+    assert set(incidents.index[seen]) == set(held)
+    codes = corpus.codes.loc[incidents.index[seen]].to_numpy()
+    assert abs(model.cv_probabilities_[seen].mean() - codes.mean()) < 0.01
+    # Better than the n-grams alone are on narratives that they held out (.58).
+    predicted = model.cv_probabilities_[seen] >= model.thresholds_
+    true = (predicted & codes).sum(axis=0)
+    assert (2 * true / (predicted.sum(axis=0) + codes.sum(axis=0))).mean() > 0.6
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_chunks_and_company_change_nothing(threads):
+    encoder = TransformerClassifier.load(MODELS / "encoder.zip").set_params(threads=threads)
+    texts = load_corpus().split("development").incidents["narrative"].tolist()[:12]
+    model = default_classifier()
+    together = encoder.predict_proba(texts)
+    np.testing.assert_allclose(together, model.members_[0].predict_proba(texts), rtol=0, atol=1e-6)
+    alone = np.vstack([encoder.predict_proba([text]) for text in texts])
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-6)
+
+
+def test_evidence_is_the_encoders_and_lies_in_the_text():
+    corpus = load_corpus().split("development")
+    incidents = corpus.incidents.iloc[:6]
+    found = code(incidents, default_classifier()).evidence
+    assert len(found)
+    texts = incidents.set_index("incident_id")["narrative"]
+    for row in found.itertuples():
+        assert 0 <= row.start < row.end <= len(texts[row.incident_id])
+    encoder = default_classifier().members_[0]
+    row = next(found.itertuples())
+    category = list(encoder.classes_).index(row.category)
+    own = FastCoder(encoder).find_evidence(texts[row.incident_id], [category])
+    assert (row.start, row.end) in {span[1:3] for span in own}
+
+
+@pytest.fixture(scope="module")
+def planted():
     corpus = load_corpus()
     texts = corpus.incidents.set_index("incident_id")["narrative"]
-    planted = {
+    found = {
         texts[row.incident_id][row.start : row.end].lower()
         for row in corpus.identifiers.itertuples()
         if row.kind in ("phone", "email", "case_number", "date_of_birth")
     }
-    model = default_classifier()
-    known = set(model.vectorizer_.vocabulary_["words"])
-    assert len(planted) > 300
+    assert len(found) > 300
+    return found
+
+
+def test_no_planted_identifier_is_in_the_n_grams(planted):
+    known = set(default_classifier(fast=True).vectorizer_.vocabulary_["words"])
     assert not {p for p in planted if p in known}
+
+
+def test_no_planted_identifier_is_in_the_encoders_files(planted):
+    with zipfile.ZipFile(MODELS / "encoder.zip") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    assert sorted(parts) == ["header.json", "model.onnx", "tokenizer.json"]
+    # Words that the tokenizer knows are those of the public weights, and none of the narratives'.
+    tokens = json.loads(parts["tokenizer.json"])["model"].pop("vocab")
+    lines = "".join(f"{token}\n" for token in sorted(tokens, key=tokens.__getitem__))
+    assert hashlib.sha256(lines.encode("utf-8")).hexdigest() == PUBLIC_VOCABULARY
+    held_out = (MODELS / "held_out.csv").read_bytes().lower()
+    for content in (*(part.lower() for part in parts.values()), held_out):
+        assert not [p for p in planted if p.encode("utf-8") in content]
+
+
+def test_the_bundled_encoder_says_under_which_licence_it_is():
+    assert "Apache License 2.0" in (MODELS / "README.md").read_text("utf-8")
+    assert "Version 2.0, January 2004" in (MODELS / "LICENSE-APACHE").read_text("utf-8")
+    assert (MODELS / "encoder.zip").stat().st_size < 23_000_000

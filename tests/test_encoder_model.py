@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from boundary_research._checks import DataError
+from boundary_research.classifier import _encoder_quantization
 from boundary_research.classifier._encoder_examples import find_weights, keep_pairs_together
 from boundary_research.classifier._encoder_scoring import TokenScores
 from boundary_research.classifier._encoder_windows import WindowTokenizer, group_by_length, pad
@@ -313,14 +314,14 @@ def test_files_that_are_no_model_are_refused_in_words(tmp_path):
 # What is not installed, or not there
 
 
-def test_coding_without_the_extra_says_what_to_install(monkeypatch):
+def test_coding_without_its_libraries_says_what_to_install(monkeypatch):
     model = TransformerClassifier.load(FILE)
     without(monkeypatch, "tokenizers")
-    with pytest.raises(DataError, match=r"boundary-research\[transformer\]"):
+    with pytest.raises(DataError, match="pip install onnxruntime tokenizers"):
         model.predict_proba([TEXT])
     monkeypatch.undo()
     without(monkeypatch, "onnxruntime")
-    with pytest.raises(DataError, match=r"onnxruntime.*boundary-research\[transformer\]"):
+    with pytest.raises(DataError, match=r"library onnxruntime.*pip install"):
         model.predict_proba([TEXT])
 
 
@@ -329,13 +330,13 @@ def test_fitting_without_torch_says_what_to_install(monkeypatch, weights, small_
     monkeypatch.delitem(
         sys.modules, "boundary_research.classifier._encoder_training", raising=False
     )
-    with pytest.raises(DataError, match=r"boundary-research\[transformer-training\]"):
+    with pytest.raises(DataError, match=r"boundary-research\[transformer\]"):
         TransformerClassifier(weights).fit(*small_codes)
 
 
 def test_quantising_without_onnx_says_what_to_install(model, monkeypatch):
     without(monkeypatch, "onnxruntime.quantization", "onnx")
-    with pytest.raises(DataError, match=r"boundary-research\[transformer-training\]"):
+    with pytest.raises(DataError, match=r"boundary-research\[transformer\]"):
         model.quantize()
 
 
@@ -440,14 +441,42 @@ def test_one_held_out_fold_calibrates_on_its_narratives_alone(trained):
     assert np.isfinite(model.thresholds_).all()
 
 
-def test_quantised_copy_is_smaller_and_nearly_the_same(trained):
+@pytest.mark.parametrize(("activations", "most"), [(False, 0.1), (True, 0.2)])
+def test_quantised_copy_is_smaller_and_nearly_the_same(trained, monkeypatch, activations, most):
     pytest.importorskip("onnx")
+    monkeypatch.setattr(_encoder_quantization, "_FEWEST", 16)
     fit, texts, _ = trained
     model = fit.model
-    small = model.quantize()
-    assert small.onnx_ != model.onnx_
-    assert np.abs(small.predict_proba(texts) - model.predict_proba(texts)).max() < 0.2
+    small = model.quantize(activations=activations)
+    assert len(small.onnx_) < len(model.onnx_)
+    assert 0 < np.abs(small.predict_proba(texts) - model.predict_proba(texts)).max() < most
     np.testing.assert_array_equal(small.thresholds_, model.thresholds_)
+
+
+def test_stored_weights_are_whole_numbers_times_the_scale_of_their_column(trained, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setattr(_encoder_quantization, "_FEWEST", 16)
+    model = trained[0].model
+    small = onnx.load_from_string(model.quantize().onnx_)
+    before = {t.name: t for t in onnx.load_from_string(model.onnx_).graph.initializer}
+    after = {t.name: onnx.numpy_helper.to_array(t) for t in small.graph.initializer}
+    nodes = [node for node in small.graph.node if node.op_type == "DequantizeLinear"]
+    axes = set()
+    for node in nodes:
+        (axis,) = (a.i for a in node.attribute if a.name == "axis")
+        axes.add(axis)
+        whole, scale = (after[name] for name in node.input)
+        assert whole.dtype == np.int8
+        # Each row (0) or column (1) that is not all zero (padding) uses the whole range.
+        largest = np.abs(whole.astype(int)).max(axis=1 - axis)
+        np.testing.assert_array_equal(largest[largest > 0], 127)
+        assert (largest > 0).mean() > 0.9
+        scale = scale[:, None] if axis == 0 else scale[None]
+        exact = onnx.numpy_helper.to_array(before[node.output[0]])
+        assert (np.abs(whole * scale - exact) <= scale * 0.501).all()
+    assert axes == {0, 1}
+    # Nothing but weights is rounded.
+    assert not [n for n in small.graph.node if n.op_type in ("QuantizeLinear", "MatMulInteger")]
 
 
 def test_losses_are_those_of_their_definition(trained):

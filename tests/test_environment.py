@@ -14,7 +14,7 @@ CONDA_NAMES = {"matplotlib-base": "matplotlib", "playwright-python": "playwright
 
 
 # Gigabytes that only those install who fine-tune an encoder; no command of the Makefile needs it.
-TOO_LARGE = {"transformer-training"}
+TOO_LARGE = {"transformer"}
 
 
 def project():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -11,6 +11,27 @@ from sklearn.utils.validation import check_is_fitted
 
 from boundary_research.classifier import _calibration as calibration
 from boundary_research.classifier._inputs import check_codes
+
+# What `_calibrate` learns, one entry a category.
+CALIBRATION_ARRAYS = ("slope_", "offset_", "thresholds_", "review_low_", "review_high_")
+
+
+class LocatedScores:
+    """A model's scores as `find_evidence` reads located features.
+
+    Parameters
+    ----------
+    weigh : callable
+        From a text and where its parts begin (characters), shape (m,), to what each part adds to
+        the score of each category, shape (m, k).
+    """
+
+    def __init__(self, weigh: Callable[[str, np.ndarray], np.ndarray]) -> None:
+        self._weigh = weigh
+
+    def locate(self, text: str, starts: np.ndarray) -> np.ndarray:
+        """Return how much each part of a text adds to each category's score, shape (m, k)."""
+        return self._weigh(text, np.asarray(starts))
 
 
 class CalibratedDecisions(ClassifierMixin, BaseEstimator):
@@ -66,6 +87,27 @@ class CalibratedDecisions(ClassifierMixin, BaseEstimator):
                 probability, y, threshold, precision=self.precision, miss_rate=self.miss_rate
             )
             self.thresholds_[j], self.review_low_[j], self.review_high_[j] = threshold, low, high
+
+    def _install_located_scores(self, weigh: Callable[[str, np.ndarray], np.ndarray]) -> None:
+        """Give a model that is not linear what `code` and `find_evidence` ask of a linear one.
+
+        They multiply located features by weights; here the features are the scores themselves.
+        """
+        k = len(self.classes_)
+        self.coef_: np.ndarray = np.eye(k)
+        self.intercept_: np.ndarray = np.zeros(k)
+        self.vectorizer_ = cast(Any, LocatedScores(weigh))
+
+    def _calibrate_held_out(self, scores: np.ndarray, labels: np.ndarray) -> None:
+        """Calibrate on the narratives that were held out, be they all or some."""
+        held = np.isfinite(scores).all(axis=1)
+        if held.all() or not held.any():
+            self._calibrate(scores, labels)
+            return
+        self._calibrate(scores[held], labels[held])
+        probabilities: np.ndarray = np.full(labels.shape, np.nan)
+        probabilities[held] = self.cv_probabilities_
+        self.cv_probabilities_ = probabilities
 
     def decision_function(self, texts: Sequence[str]) -> np.ndarray:
         """Return the uncalibrated scores, shape (n, k)."""

@@ -13,7 +13,7 @@ import pandas as pd
 
 from boundary_research._checks import DataError, check_fraction
 from boundary_research.classifier._encoder_windows import Window, WindowTokenizer
-from boundary_research.classifier._passages import _check_evidence
+from boundary_research.classifier._passages import check_evidence
 
 _FILES = ("model.safetensors", "config.json", "tokenizer.json")
 
@@ -174,7 +174,7 @@ def _spans(
     """Return column, start and end of each narrative's evidence."""
     spans: list[list[tuple[int, int, int]]] = [[] for _ in texts]
     if evidence is not None and len(evidence):
-        table = _check_evidence(texts, names, labels, ids, evidence)
+        table = check_evidence(texts, names, labels, ids, evidence)
         for row, column, start, end in table[["row", "column", "start", "end"]].to_numpy():
             spans[row].append((int(column), int(start), int(end)))
     return spans

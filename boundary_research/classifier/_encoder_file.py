@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from boundary_research._checks import DataError, check_file
 from boundary_research._files import write_atomically
@@ -25,6 +29,12 @@ def write_encoder_file(
         _TOKENIZER: tokenizer.encode("utf-8"),
         _NETWORK: onnx,
     }
+
+    return write_parts(path, parts)
+
+
+def write_parts(path: str | Path, parts: dict[str, bytes]) -> Path:
+    """Write named parts as a zip, in one step; the same parts always give the same file."""
 
     def write(file: Path) -> None:
         with zipfile.ZipFile(file, "w") as archive:
@@ -61,3 +71,35 @@ def read_encoder_file(path: str | Path) -> tuple[dict[str, Any], bytes, str]:
             f"{FILE_FORMAT}. Update boundary_research."
         )
     return header, network, tokenizer
+
+
+def describe_state(model: Any, arrays: Sequence[str]) -> dict[str, Any]:
+    """Return a model's categories, notes and arrays with one entry a category, for a header."""
+    return {
+        "classes": [str(name) for name in model.classes_],
+        "notes": model.notes_,
+        "arrays": {name: getattr(model, name).tolist() for name in arrays},
+    }
+
+
+def restore_state(model: Any, header: dict[str, Any], arrays: Sequence[str]) -> None:
+    """Give a model what `describe_state` told of it; ValueError where lengths differ."""
+    model.classes_ = np.array(header["classes"], dtype=object)
+    model.notes_ = dict(header["notes"])
+    for name in arrays:
+        array = np.array(header["arrays"][name])
+        if array.shape != model.classes_.shape:
+            raise ValueError
+        setattr(model, name, array)
+
+
+@contextmanager
+def refuse_incomplete(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong with a header into a DataError that names the file."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"Model file {Path(path).name!r} has an incomplete header "
+            f"({type(error).__name__}). Train and save it again."
+        ) from None

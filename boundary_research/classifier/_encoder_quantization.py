@@ -64,7 +64,9 @@ def _round(weights: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _scaled_axis(graph: Any, name: str) -> int | None:
     """Return which axis of a table has scales, None for what is no table of weights."""
-    uses = [(node.op_type, list(node.input).index(name)) for node in graph.node if name in node.input]
+    uses = [
+        (node.op_type, list(node.input).index(name)) for node in graph.node if name in node.input
+    ]
     if uses and all(use == ("MatMul", 1) for use in uses):
         return 1
     if uses and all(use == ("Gather", 0) for use in uses):
@@ -106,6 +108,6 @@ def _import_onnx() -> Any:
     except ImportError:
         raise DataError(
             "Quantisation needs the library onnx, which is not installed: "
-            'pip install "boundary-research[transformer-training]".'
+            'pip install "boundary-research[transformer]".'
         ) from None
     return onnx

@@ -26,7 +26,7 @@ try:
 except ImportError:
     raise DataError(
         "Fine-tuning needs torch and transformers, which are not installed: "
-        'pip install "boundary-research[transformer-training]". Coding with a model that was '
+        'pip install "boundary-research[transformer]". Coding with a model that was '
         "saved needs neither."
     ) from None
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from boundary_research._checks import DataError
 
-INSTALL = 'pip install "boundary-research[transformer]"'
+INSTALL = "pip install onnxruntime tokenizers"
 _SURROGATES = dict.fromkeys(range(0xD800, 0xE000), "�")
 
 

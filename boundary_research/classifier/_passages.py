@@ -90,7 +90,7 @@ def cut_passages(
         If a span refers to no narrative, no category, a category that its narrative is not coded
         with, or characters outside the narrative.
     """
-    spans = _check_evidence(texts, names, labels, ids, evidence)
+    spans = check_evidence(texts, names, labels, ids, evidence)
     found: list[str] = []
     rows: list[int] = []
     shows: list[np.ndarray] = []
@@ -115,7 +115,7 @@ def cut_passages(
     return Passages(found, np.array(rows, dtype=np.intp), stacked)
 
 
-def _check_evidence(
+def check_evidence(
     texts: Sequence[str],
     names: np.ndarray,
     labels: np.ndarray,

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from boundary_research._checks import DataError, check_fraction
 from boundary_research.classifier import _calibration as calibration
+from boundary_research.classifier._calibrated_decisions import CALIBRATION_ARRAYS
 from boundary_research.classifier._encoder_examples import (
     Settings,
     build_examples,
@@ -22,7 +23,13 @@ from boundary_research.classifier._encoder_examples import (
     keep_pairs_together,
     read_weights_folder,
 )
-from boundary_research.classifier._encoder_file import read_encoder_file, write_encoder_file
+from boundary_research.classifier._encoder_file import (
+    describe_state,
+    read_encoder_file,
+    refuse_incomplete,
+    restore_state,
+    write_encoder_file,
+)
 from boundary_research.classifier._encoder_scoring import TokenScorer, TokenScores, count_cores
 from boundary_research.classifier._encoder_windows import WindowTokenizer
 from boundary_research.classifier._inputs import check_codes, check_texts
@@ -40,8 +47,8 @@ class TransformerClassifier(NarrativeClassifier):
     a decision are known. Marked evidence teaches the tokens directly. Probabilities are calibrated
     and thresholds chosen on cross-validated scores, as in `NarrativeClassifier`.
 
-    `fit` needs the extra ``transformer-training`` (torch, transformers); coding with a fitted or
-    loaded model needs ``transformer`` (onnxruntime, tokenizers) only. Nothing is downloaded.
+    `fit` needs the extra ``transformer`` (torch, transformers); coding with a fitted or loaded
+    model does not. Nothing is downloaded.
 
     Parameters
     ----------
@@ -229,17 +236,6 @@ class TransformerClassifier(NarrativeClassifier):
         threads = count_cores() if self.threads is None else self.threads
         return Settings(**own, threads=threads)
 
-    def _calibrate_held_out(self, scores: np.ndarray, labels: np.ndarray) -> None:
-        """Calibrate on the narratives that were held out, be they all or some."""
-        held = np.isfinite(scores).all(axis=1)
-        if held.all() or not held.any():
-            self._calibrate(scores, labels)
-            return
-        self._calibrate(scores[held], labels[held])
-        probabilities: np.ndarray = np.full(labels.shape, np.nan)
-        probabilities[held] = self.cv_probabilities_
-        self.cv_probabilities_ = probabilities
-
     def _new_tokenizer(self, definition: str) -> WindowTokenizer:
         return WindowTokenizer(definition, longest=self.window, overlap=self.overlap)
 
@@ -247,12 +243,7 @@ class TransformerClassifier(NarrativeClassifier):
         """Take a network and what the linear classifier's other readers ask for."""
         self.onnx_ = onnx
         self.tokenizer_ = tokenizer
-        k = len(self.classes_)
-        # `code` and `find_evidence` multiply located features by weights; the features of this
-        # model are the categories' scores themselves.
-        self.coef_: np.ndarray = np.eye(k)
-        self.intercept_: np.ndarray = np.zeros(k)
-        self.vectorizer_ = cast(Any, _LocatedScores(self))
+        self._install_located_scores(lambda text, starts: self.token_scores(text).weigh(starts))
         self._scorer: TokenScorer | None = None
         self._remembered: dict[str, TokenScores] = {}
 
@@ -289,11 +280,17 @@ class TransformerClassifier(NarrativeClassifier):
         found = self._remembered.get(text)
         return found if found is not None else self._score_tokens([text])[0]
 
-    def quantize(self) -> TransformerClassifier:
+    def quantize(self, *, activations: bool = False) -> TransformerClassifier:
         """Return a copy whose network has weights of eight bits: a quarter of the size.
 
-        Needs the library onnx (extra ``transformer-training``). Probabilities change a little;
+        Needs the library onnx (extra ``transformer``). Probabilities change a little;
         thresholds stay.
+
+        Parameters
+        ----------
+        activations : bool
+            Compute with eight bits too: faster, but it changes probabilities more, and differently
+            from processor to processor.
 
         Raises
         ------
@@ -301,10 +298,11 @@ class TransformerClassifier(NarrativeClassifier):
             If onnx is not installed.
         """
         check_is_fitted(self, "onnx_")
-        from boundary_research.classifier._encoder_quantization import quantize
+        from boundary_research.classifier._encoder_quantization import quantize, store_small
 
+        small = quantize(self.onnx_) if activations else store_small(self.onnx_)
         other = type(self)(**self.get_params())
-        other.__setstate__(self.__getstate__() | {"onnx_": quantize(self.onnx_)})
+        other.__setstate__(self.__getstate__() | {"onnx_": small})
         return other
 
     def __getstate__(self) -> dict[str, Any]:
@@ -321,9 +319,7 @@ class TransformerClassifier(NarrativeClassifier):
         header = {
             # The folder of the first weights is this machine's business.
             "parameters": self.get_params() | {"weights": None},
-            "classes": [str(name) for name in self.classes_],
-            "notes": self.notes_,
-            "arrays": {name: getattr(self, name).tolist() for name in _ARRAYS},
+            **describe_state(self, _ARRAYS),
         }
         return write_encoder_file(path, header, self.onnx_, self.tokenizer_)
 
@@ -337,43 +333,13 @@ class TransformerClassifier(NarrativeClassifier):
             If the file is not such a model, or of a newer format.
         """
         header, onnx, tokenizer = read_encoder_file(path)
-        try:
+        with refuse_incomplete(path):
             model = cls(**header["parameters"])
-            model.classes_ = np.array(header["classes"], dtype=object)
-            model.notes_ = dict(header["notes"])
-            arrays = {name: np.array(header["arrays"][name]) for name in _ARRAYS}
-            if any(array.shape != model.classes_.shape for array in arrays.values()):
-                raise ValueError
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"Model file {Path(path).name!r} has an incomplete header "
-                f"({type(error).__name__}). Train and save it again."
-            ) from None
-        for name, array in arrays.items():
-            setattr(model, name, array)
+            restore_state(model, header, _ARRAYS)
         model._install(onnx, tokenizer)
         return model
 
 
-class _LocatedScores:
-    """A model's scores as `find_evidence` reads features."""
-
-    def __init__(self, model: TransformerClassifier) -> None:
-        self._model = model
-
-    def locate(self, text: str, starts: np.ndarray) -> np.ndarray:
-        """Return how much each part of a text adds to each category's score, shape (m, k)."""
-        return self._model.token_scores(text).weigh(np.asarray(starts))
-
-
-_ARRAYS = (
-    "head_offset_",
-    "slope_",
-    "offset_",
-    "thresholds_",
-    "review_low_",
-    "review_high_",
-    "n_positive_",
-)
+_ARRAYS = ("head_offset_", *CALIBRATION_ARRAYS, "n_positive_")
 # Narratives and what a running network holds are not kept with a model.
 _NOT_KEPT = ("_scorer", "_remembered", "vectorizer_")

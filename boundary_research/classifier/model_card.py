@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -77,11 +77,10 @@ def describe_model(
     parts += [
         "## What it does",
         f"Codes incident narratives into {len(model.classes_)} categories, several at once: "
-        "logistic regression on word and character n-grams, with calibrated probabilities and a "
+        f"{_method(model)}, with calibrated probabilities and a "
         "threshold for each category. `decide` says `review` where neither answer is safe enough.",
         "## What it was trained on",
-        f"{trained_on} The file holds n-grams that at least {model.min_narratives} narratives "
-        "share, their weights and no narrative.",
+        f"{trained_on} The file holds {_contents(model)} and no narrative.",
         _markdown(_training_table(model)),
     ]
     if model.notes_:
@@ -96,8 +95,7 @@ def describe_model(
             _markdown(_metrics_table(metrics)),
         ]
     parts += ["## What it must not be used for", "\n".join(f"- {x}" for x in (*_LIMITS, *limits))]
-    options = ", ".join(f"{key} {value}" for key, value in sorted(model.get_params().items()))
-    parts += ["## Settings", options + "."]
+    parts += ["## Settings", _settings(model)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -139,6 +137,28 @@ def save_with_card(
     )
     card += f"\n## File\n\n`{file.name}`, SHA-256 `{hash_file(file)}`.\n"
     return file, write_text(file.with_suffix(".md"), card)
+
+
+def _method(model: Any) -> str:
+    if hasattr(model, "members_"):
+        return "the mean log-odds of " + "; and of ".join(_method(m) for m in model.members_)
+    if hasattr(model, "onnx_"):
+        return "a transformer that scores every token, fine-tuned"
+    return "logistic regression on word and character n-grams"
+
+
+def _contents(model: Any) -> str:
+    if hasattr(model, "members_"):
+        return ", ".join(_contents(member) for member in model.members_)
+    if hasattr(model, "onnx_"):
+        return "the transformer's weights and vocabulary"
+    return f"n-grams that at least {model.min_narratives} narratives share, their weights"
+
+
+def _settings(model: Any) -> str:
+    own = {k: v for k, v in model.get_params(deep=False).items() if k != "members"}
+    text = ", ".join(f"{key} {value}" for key, value in sorted(own.items())) + "."
+    return "\n\n".join([text, *(_settings(m) for m in getattr(model, "members_", []))])
 
 
 def _training_table(model: NarrativeClassifier) -> pd.DataFrame:

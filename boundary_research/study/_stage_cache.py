@@ -14,6 +14,7 @@ import pandas as pd
 
 from boundary_research._checks import DataError
 from boundary_research._files import write_atomically, write_json, write_text
+from boundary_research.classifier.combined_model import CombinedClassifier, load_classifier
 from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.study._plan_parts import hash_content
 
@@ -72,9 +73,9 @@ def encode(value: Any) -> tuple[str, bytes]:
         return "table", _encode_table(value)
     if isinstance(value, bytes):
         return "file", value
-    if isinstance(value, NarrativeClassifier):
+    if isinstance(value, NarrativeClassifier | CombinedClassifier):
         with tempfile.TemporaryDirectory() as folder:
-            return "model", value.save(Path(folder) / "model.npz").read_bytes()
+            return "model", value.save(Path(folder) / "model").read_bytes()
     return "data", json.dumps(value, ensure_ascii=False).encode("utf-8")
 
 
@@ -86,9 +87,9 @@ def decode(kind: str, content: bytes) -> Any:
         return content
     if kind == "model":
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "model.npz"
+            file = Path(folder) / "model"
             file.write_bytes(content)
-            return NarrativeClassifier.load(file)
+            return load_classifier(file)
     return json.loads(content)
 
 

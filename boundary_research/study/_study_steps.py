@@ -13,6 +13,7 @@ import pandas as pd
 
 from boundary_research._checks import check_columns
 from boundary_research._tables import pivot_categories
+from boundary_research.classifier.combined_model import load_classifier
 from boundary_research.classifier.decisions import code, locate_evidence, tabulate
 from boundary_research.classifier.default_model import default_classifier
 from boundary_research.classifier.evaluation import crossfit, evaluate
@@ -91,7 +92,7 @@ def load_model(
 
     `model_id` tells the bundled model's version.
     """
-    model = default_classifier() if model_file is None else NarrativeClassifier.load(model_file)
+    model = default_classifier() if model_file is None else load_classifier(model_file)
     check_columns(model.classes_, categories, source="Model of study.yaml")
     return {"model": model}
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from boundary_research.classifier.combined_model import CombinedClassifier
 from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.inference._variance import choose_small_sample
 from boundary_research.study.references import cite
@@ -53,6 +54,12 @@ def describe_classifier(run: StudyRun) -> str:
             told += (
                 "Passages that coders had marked as evidence were learned from as short examples. "
             )
+    elif isinstance(model, CombinedClassifier):
+        told = (
+            f"The classifier averaged the log-odds of {len(model.members_)} models that read a "
+            f"text in different ways, and the mean was calibrated on narratives that none of them "
+            f"had learned from. "
+        )
     if part["train_on"] == "gold":
         kept = (
             f", with all narratives of one {_entity(part['groups'])} in the same fold"

@@ -1,6 +1,6 @@
 """Make encoder_tiny.zip and encoder_tiny.json: a fine-tuned encoder small enough for tests.
 
-Needs the extra transformer-training. A transformer with random weights and a vocabulary of the
+Needs the extra transformer. A transformer with random weights and a vocabulary of the
 training sentences' own words is fine-tuned on forty sentences; the JSON holds the probabilities
 that torch, not onnxruntime, gives for some texts. Run: python tests/reference/encoder_tiny.py
 """
