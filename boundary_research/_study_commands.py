@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+PROGRAM = "boundary-research"
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
 
@@ -76,7 +79,7 @@ def archive(
         include_narratives=include_narratives,
     )
     if not quiet:
-        typer.echo(describe_archive(path))
+        typer.echo(as_called(describe_archive(path)))
 
 
 def replicate(
@@ -139,7 +142,7 @@ def new_study(
         typer.echo(f"Put your incidents into {made.folder / 'data' / 'incidents.csv'}.")
     typer.echo("Next:")
     for command in made.commands:
-        typer.echo(f"  {command}")
+        typer.echo(f"  {as_called(command)}")
 
 
 def check_study(
@@ -193,6 +196,14 @@ def report(
     for path in write_documents(find_results(results), formats=names, output=output):
         if not quiet:
             typer.echo(f"Wrote {path}.")
+
+
+def as_called(command: str) -> str:
+    """Return a command that can be pasted: with the program's path where it is not on PATH."""
+    called = Path(sys.argv[0])
+    if called.name != PROGRAM or shutil.which(PROGRAM):
+        return command
+    return command.replace(PROGRAM, str(called), 1)
 
 
 def register(app: typer.Typer) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from boundary_research._checks import DataError, check_choice, check_output_folder
-from boundary_research._study_commands import Quiet, register
+from boundary_research._study_commands import Quiet, as_called, register
 
 app = typer.Typer(
     name="boundary-research",
@@ -168,7 +168,7 @@ def new_coding(
     typer.echo(f"Store {output}; pass each link to its owner only:")
     for name, link in links.items():
         typer.echo(f"  {name}: {link}")
-    typer.echo(f"Then run: boundary-research page {output}")
+    typer.echo(as_called(f"Then run: boundary-research page {output}"))
 
 
 @app.command()

@@ -173,7 +173,7 @@ def test_everything_that_a_plan_may_say_is_read(folder):
     assert {analysis["adjust"] for analysis in plan.analyses} == {"holm"}
     assert {analysis["clusters"] for analysis in plan.analyses} == {"agency_id"}
     assert plan.classifier["parameters"] == {"C": 2.0, "words": (1, 2)}
-    assert plan.tolerances == {"relative": 1e-6, "standard_errors": 1.0, "draws": 4.0}
+    assert plan.tolerances == {"relative": 1e-6, "standard_errors": 1.0, "draws": 3.0}
     assert plan.codebook == folder / "book.yaml"
     assert plan.codebook_facts["categories"] == ["money", "late"]
     assert [coder["role"] for coder in plan.coders] == ["coder", "coder", "adjudicator"]

@@ -114,7 +114,7 @@ def test_a_touched_file_with_the_same_content_reruns_nothing(folder):
 
 def test_preview_says_what_would_run_and_why_and_writes_nothing(folder):
     assert not (folder / ".cache").exists()
-    assert preview(folder)["sum"] == ("would run", "never run")
+    assert preview(folder)["sum"] == ("would run", "not run before")
     assert not (folder / ".cache").exists()
     run(folder)
     assert {status for status, _ in preview(folder).values()} == {"read", "cached"}

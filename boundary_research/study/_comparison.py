@@ -41,19 +41,19 @@ class Tolerances(NamedTuple):
 
     Attributes
     ----------
-    counts : float
-        Largest difference of a count; 0 asks for the same count. Text must be the same.
-    estimates : float
+    relative : float
         Largest difference of an estimate as a share of the number, or of its standard error where
-        that is larger.
-    simulated : float
-        Largest difference of a simulated number, in Monte-Carlo standard errors, once it was drawn
-        anew (see `_number_origins` for those of cross-fitting).
+        that is larger. Counts and texts must be the same.
+    standard_errors : float
+        Largest difference, in published standard errors, of what stands behind random folds or
+        imputed values, once they were drawn anew (`_number_origins`).
+    draws : float
+        Largest difference of a bootstrap's limits, in Monte-Carlo standard errors, once drawn anew.
     """
 
-    counts: float = 0
-    estimates: float = 1e-8
-    simulated: float = 3
+    relative: float = 1e-8
+    standard_errors: float = 1.0
+    draws: float = 3.0
 
 
 def _place(name: str) -> tuple[int, int, str]:
@@ -174,14 +174,18 @@ def _judge_numbers(
     difference = replicated - published
     origin = find_origins(name, frames[0], column, crossfitted=crossfitted)
     if kind == "count":
-        fixed = np.full(len(published), float(tolerances.counts))
+        fixed = np.zeros(len(published))
     else:
         errors = as_numbers(frames[0]["std_error"]) if "std_error" in frames[0] else None
         size = np.fmax(np.abs(published), 0 if errors is None else np.nan_to_num(errors))
-        fixed = np.fmax(tolerances.estimates * size, _FLOOR)
+        fixed = np.fmax(tolerances.relative * size, _FLOOR)
     same = (frames[0][column] == frames[1][column]).to_numpy() | (np.abs(difference) <= fixed)
     scale, spread = measure_spread(name, frames[0], column, kind=kind)
-    allowed = tolerances.simulated * np.where(origin == "draws", spread.draws, spread.folds)
+    allowed = np.where(
+        origin == "draws",
+        tolerances.draws * spread.draws,
+        tolerances.standard_errors * spread.folds,
+    )
     chance = redrawn & (origin != "inputs")
     apart = np.abs(to_scale(replicated, scale) - to_scale(published, scale))
     near = chance & (apart <= allowed)

@@ -7,14 +7,13 @@ folds of cross-fitting, or behind imputed values: another seed trains other mode
 itself moves.
 
 For ``draws`` there is a Monte-Carlo standard error in closed form. For ``folds`` there is none that
-could be had without running the study many times over, so it is stated as a share of the published
-standard error s of the number itself: s/3, so that the three Monte-Carlo standard errors that are
-allowed by default make one s. Two runs that differ in their folds only are two valid estimates
-from the same data. If they lie s apart, their midpoint is s/2 from each, and the variance that
-takes the split into account (Chernozhukov and others 2018, *Econometrics Journal* 21, section 3.4:
-variance plus squared distance from the median over splits) is s² + s²/4: an interval 12 % wider
-than the published one, and no other conclusion. This is a convention: docs/replication.md gives
-what was measured on the example study.
+could be had without running the study many times over, so the yardstick is the published standard
+error s of the number itself, and one s is allowed by default. Two runs that differ in their folds
+only are two valid estimates from the same data. If they lie s apart, their midpoint is s/2 from
+each, and the variance that takes the split into account (Chernozhukov and others 2018,
+*Econometrics Journal* 21, section 3.4: variance plus squared distance from the median over splits)
+is s² + s²/4: an interval 12 % wider than the published one, and no other conclusion. This is a
+convention: docs/replication.md gives what was measured on the example study.
 """
 
 from __future__ import annotations
@@ -32,8 +31,6 @@ from boundary_research.inference._bootstrap import wild_cluster_bootstrap
 
 # Half the width of a published 95 % interval, in standard errors.
 _WIDTH = float(norm.ppf(0.975))
-# Monte-Carlo standard error of cross-fitting over the published standard error; see above.
-_FOLDS_SHARE = 1 / 3
 # Tables that hold what the classifier made, from the folds.
 _CODED_TABLES = ("decisions", "cooccurrence")
 # Tables that rest on what coders and inputs say alone.
@@ -46,7 +43,7 @@ class Spread(NamedTuple):
     Attributes
     ----------
     folds : float array, shape (n,)
-        What counts as the Monte-Carlo standard error of a number behind random folds.
+        Published standard error of a number behind random folds.
     draws : float array, shape (n,)
         Monte-Carlo standard error of the difference between two bootstraps.
     """
@@ -192,10 +189,10 @@ def measure_spread(name: str, frame: pd.DataFrame, column: str, *, kind: str) ->
     n = len(frame)
     if kind == "count":
         root = np.sqrt(np.fmax(np.abs(_numbers(frame, column)), 1))
-        return "linear", Spread(_FOLDS_SHARE * root, np.zeros(n))
+        return "linear", Spread(root, np.zeros(n))
     if column.startswith("p_"):
         draws = _draw_error(frame, column, np.ones(n))
-        return "normal deviate", Spread(np.full(n, _FOLDS_SHARE), draws)
+        return "normal deviate", Spread(np.ones(n), draws)
     scale = "logarithm" if "ratio" in column else "linear"
     stem = column.removesuffix("_low").removesuffix("_high")
     if column == "std_error":
@@ -211,4 +208,4 @@ def measure_spread(name: str, frame: pd.DataFrame, column: str, *, kind: str) ->
     # With few clusters the published interval is wider than its standard error says.
     ends = (f"{stem}_low", f"{stem}_high") if stem != "estimate" else ("conf_low", "conf_high")
     width = np.fmax(sampling, _from_interval(frame, *ends, scale))
-    return scale, Spread(_FOLDS_SHARE * sampling, _draw_error(frame, column, width))
+    return scale, Spread(sampling, _draw_error(frame, column, width))

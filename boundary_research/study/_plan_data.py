@@ -61,6 +61,12 @@ def examine_data(plan: StudyPlan, reader: YamlReader) -> DataFacts:
     if incidents is not None:
         _check_columns(plan, incidents, problems)
         _check_levels(plan, incidents, problems)
+        wanted = plan.sampling.get("n", 0)
+        if isinstance(wanted, int) and wanted > len(incidents):
+            problems.note(
+                ("sampling", "n"),
+                f"{wanted} narratives cannot be drawn from {len(incidents)} usable incidents.",
+            )
         if not plan.pending:
             sample = _check_gold(plan, incidents, problems, facts)
             if sample is not None:

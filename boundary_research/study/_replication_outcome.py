@@ -80,6 +80,10 @@ class Replication:
         altered = self.causes[self.causes["kind"] == "results"]
         lines += [f"  changed after the run: {what}" for what in altered["what"]]
         failed = self.claims[self.claims["verdict"].isin(["differs", "missing"])]
+        quoted = self.claims[self.claims["row"].str.contains("estimator=ppi(?:;|$)", na=False)]
+        if len(failed) and len(quoted):
+            held = quoted["verdict"].isin(["reproduced", "within tolerance"]).sum()
+            lines.append(f"  of the {len(quoted):,} corrected (PPI++) estimates {held:,} hold")
         for cause, part in failed.groupby("cause", sort=False):
             lines.append(f"  {len(part):,} differ or are missing; likely cause: {cause}")
         for row in failed.head(3).itertuples():

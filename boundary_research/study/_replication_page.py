@@ -151,18 +151,17 @@ def _all_by_chance(replication: Replication) -> bool:
 
 def _how(replication: Replication) -> list[str]:
     allowed = replication.tolerances
-    counts = allowed["counts"]
     return [
         "Every input was checked by its hash before anything ran; the study then ran in a clean "
         "folder, without anything cached.",
-        f"Counts and texts must be the same{f' (counts within {counts:g})' if counts else ''}; "
-        f"estimates agree within {allowed['estimates']:g} of the number or of its standard error.",
+        f"Counts and texts must be the same; estimates agree within {allowed['relative']:g} of the "
+        f"number or of its standard error.",
         f"Only where random numbers were drawn anew (another seed, or other versions of the "
-        f"packages that draw them), simulated numbers may differ by {allowed['simulated']:g} "
-        f"Monte-Carlo standard errors. For limits of a bootstrap these are known. For numbers "
-        f"behind the random folds of the classifier or behind imputed values they are taken as a "
-        f"third of the published standard error: two runs that lie one standard error apart would, "
-        f"reported together, widen the interval by 12 %.",
+        f"packages that draw them) may numbers move: limits of a bootstrap by "
+        f"{allowed['draws']:g} Monte-Carlo standard errors, numbers behind the random folds of the "
+        f"classifier or behind imputed values by {allowed['standard_errors']:g} published standard "
+        f"errors. Two runs that lie one standard error apart would, reported together, widen the "
+        f"interval by 12 %.",
         "Ratios are compared as logarithms, p-values as normal deviates, counts of what the model "
         "codes against the square root of the count.",
         "Every number stands in replication.csv, every claim in claims.csv, the new results in "

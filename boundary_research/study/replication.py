@@ -70,7 +70,7 @@ def compare_results(
     crossfitted : bool
         Whether the classifier was trained in random folds.
     tolerances : mapping, optional
-        counts, estimates, simulated: as in study.yaml.
+        relative, standard_errors, draws: as in study.yaml.
 
     Returns
     -------
@@ -237,8 +237,10 @@ def replicate(
             )
         target = _check_target(Path(output or _default_folder(given)), plan)
         if progress:
+            altered = study_changed(plan, manifest, marker)
+            changed = f", {plan.file.name} is not (the page names what differs)" if altered else ""
             print(
-                f"{plan.title}\n  all inputs are as published; running the study again …",
+                f"{plan.title}\n  all inputs are as published{changed}; running the study again …",
                 flush=True,
             )
         clean = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="replication-")))

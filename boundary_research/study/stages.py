@@ -227,7 +227,7 @@ class StageRunner:
             return None, "asked for"
         if record is None:
             known = (self.cache.folder / "stages" / f"{stage.name}.json").exists()
-            return None, "its cache entry is damaged" if known else "never run"
+            return None, "its cache entry is damaged" if known else "not run before"
         if record.key != hash_content(basis):
             return None, _explain(record.basis, basis, stage.keys)
         if not self.cache.is_sound(record):
