@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +110,8 @@ class EndpointCoder:
         Sent as ``seed``; temperature is 0. Servers differ in whether they keep to it.
     transport : httpx.BaseTransport, optional
         For tests.
+    pause : callable, optional
+        Waits so many seconds; for tests.
 
     Examples
     --------
@@ -132,7 +134,7 @@ class EndpointCoder:
     prices: tuple[float, float] | None = None
     random_state: int = 0
     transport: Any = None
-    pause: Callable[[float], None] = field(default=time.sleep, repr=False)
+    pause: Callable[[float], None] | None = None
 
     def __post_init__(self) -> None:
         if self.narratives_may_leave is not True:
@@ -229,7 +231,7 @@ class EndpointCoder:
         answer = _Answer()
         for attempt in range(self.retries + 1):
             if attempt:
-                self.pause(min(2.0**attempt, 30.0))
+                (self.pause or time.sleep)(min(2.0**attempt, 30.0))
             answer.requests += 1
             try:
                 response = client.post("/chat/completions", json=self._request(text))
