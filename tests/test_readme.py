@@ -50,3 +50,15 @@ def test_first_python_example_runs(capsys, monkeypatch):
 def test_fictional_origin_is_said():
     assert "fictional" in README
     assert "not by human authors or coders" in re.sub(r"\s+", " ", README)
+
+
+def test_badges_are_true():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for name, value in {
+        "python": project["requires-python"].removeprefix(">=") + "+",
+        "licence": project["license"],
+    }.items():
+        assert f"docs/images/badge-{name}.svg" in README
+        assert f": {value}</title>" in (ROOT / f"docs/images/badge-{name}.svg").read_text("utf-8")
