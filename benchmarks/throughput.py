@@ -1,12 +1,14 @@
 """Speed and memory of the fused coding path beside its peers, on the same text in one run.
 
 Narratives of 150 words are cut from those of the bundled corpus's test authors, which the models
-have not seen. Peers are scikit-learn's own TF-IDF
-vectorizers with the same n-grams, terms and weights (their probabilities must be the same to 1e-9,
-or the run ends), this package without the extension, fastText, and `str.split` alone. One-thread
-figures are processor time, so that other work on the machine disturbs them less; contenders take
-turns and the best of the rounds counts. Memory is the peak of a process of its own that streams
-narratives from Parquet and writes their probabilities to Parquet.
+have not seen. Peers are scikit-learn's own TF-IDF vectorizers with the same n-grams, terms and
+weights (their probabilities must be the same to 1e-9, or the run ends), this package without the
+extension, fastText, and `str.split` alone. All contenders take turns, and a ratio is that of two
+neighbours; the median of the rounds counts, and their range is printed beside it. One-thread
+figures are processor time, so that other work on the machine disturbs them less. Two threads are
+timed by the clock on the wall, beside hashing in two threads, which share nothing: what that gains
+is what the machine had to give. Memory is the peak of a process of its own that streams narratives
+from Parquet and writes their probabilities to Parquet.
 
     python benchmarks/throughput.py --small
     python benchmarks/throughput.py --install-peers
@@ -15,8 +17,10 @@ narratives from Parquet and writes their probabilities to Parquet.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -24,12 +28,15 @@ import tempfile
 import time
 import venv
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import sklearn
 from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion
@@ -40,22 +47,29 @@ from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.corpus.bundled import load_corpus
 
 WORDS = 150
+SECONDS = 0.1  # a sample lasts about as long; quick jobs are called often enough for that
+# How many times as fast the fused path is to be, by n-grams and by peer.
+WANTED = {
+    "words": {"scikit-learn vectorizers": 35, "fastText": 10, "str.split alone": 3},
+    "words and characters": {"scikit-learn vectorizers": 40, "fastText": 10},
+}
+WANTED_OF_TWO_THREADS, MOST_MEBIBYTES = 1.7, 1024
 FASTTEXT = """
 import json, sys, time
 import fasttext
 fasttext.FastText.eprint = lambda *_: None
-train, texts, rounds, minn, maxn = sys.argv[1:]
+train, texts, minn, maxn = sys.argv[1:]
 model = fasttext.train_supervised(
     train, epoch=2, wordNgrams=2, minn=int(minn), maxn=int(maxn), loss="ova", thread=1, verbose=0
 )
 lines = json.load(open(texts))
-best = float("inf")
-for _ in range(int(rounds)):
+print("ready", flush=True)
+for _ in sys.stdin:
     start = time.process_time()
     model.predict(lines, k=-1)
-    best = min(best, time.process_time() - start)
-print(best)
+    print(time.process_time() - start, flush=True)
 """
+Job = Callable[[], float]  # runs once and returns the seconds it took
 
 
 def cut_narratives(source_texts: list[str], n: int, random_state: int = 0) -> Iterator[str]:
@@ -98,39 +112,62 @@ def scikit_learn_peer(model: NarrativeClassifier) -> Callable[[list[str]], np.nd
     return predict
 
 
-def best_of(rounds: int, clock: Callable[[], float], jobs: dict[str, Callable[[], Any]]) -> dict:
-    """Return each job's shortest time; the jobs take turns."""
-    best = dict.fromkeys(jobs, float("inf"))
-    for _ in range(rounds):
-        for name, job in jobs.items():
-            start = clock()
+def timed(clock: Callable[[], float], job: Callable[[], Any]) -> Job:
+    """Return a job that takes the mean time of as many calls as fill a sample."""
+    start = clock()
+    job()
+    repeats = max(1, round(SECONDS / max(clock() - start, 1e-6)))
+
+    def sample() -> float:
+        start = clock()
+        for _ in range(repeats):
             job()
-            best[name] = min(best[name], clock() - start)
-    return best
+        return (clock() - start) / repeats
+
+    return sample
 
 
-def fasttext_seconds(
-    python: Path | None, texts: list[str], corpus: Any, rounds: int, characters: bool
-) -> float | str:
-    """Return the processor time of fastText's predictions, or why there is none."""
+def take_turns(rounds: int, jobs: dict[str, Job]) -> dict[str, np.ndarray]:
+    """Return each job's seconds, shape (rounds,)."""
+    seconds = [[job() for job in jobs.values()] for _ in range(rounds)]
+    return dict(zip(jobs, np.array(seconds).T, strict=True))
+
+
+def start_fasttext(
+    stack: ExitStack, python: Path | None, texts: list[str], corpus: Any, characters: bool
+) -> Job | str:
+    """Train fastText in a process of its own; return its job, or why there is none."""
     if python is None:
         return "skipped: no Python with fastText (--install-peers or --fasttext-python)"
-    with tempfile.TemporaryDirectory() as folder:
-        train, lines = Path(folder) / "train.txt", Path(folder) / "texts.json"
-        labels = [
-            " ".join(f"__label__{c}" for c in row.index[row]) or "__label__none"
-            for _, row in corpus.codes.astype(bool).iterrows()
-        ]
-        plain = [" ".join(text.lower().split()) for text in corpus.incidents["narrative"]]
-        both = zip(labels, plain, strict=True)
-        train.write_text("\n".join(f"{a} {b}" for a, b in both), encoding="utf-8")
-        lines.write_text(json.dumps([" ".join(text.split()) for text in texts]), encoding="utf-8")
-        sizes = ["3", "5"] if characters else ["0", "0"]
-        command = [str(python), "-c", FASTTEXT, str(train), str(lines), str(rounds), *sizes]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            return f"skipped: {done.stderr.strip().splitlines()[-1][:100]}"
-        return float(done.stdout.split()[-1])
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    codes = corpus.codes.astype(bool)
+    labels = [" ".join(f"__label__{c}" for c in codes.columns[row]) for row in codes.to_numpy()]
+    plain = [" ".join(text.lower().split()) for text in corpus.incidents["narrative"]]
+    both = zip(labels, plain, strict=True)
+    (folder / "train.txt").write_text(
+        "\n".join(f"{a or '__label__none'} {b}" for a, b in both), encoding="utf-8"
+    )
+    lines = json.dumps([" ".join(text.split()) for text in texts])
+    (folder / "texts.json").write_text(lines, encoding="utf-8")
+    files = [str(folder / "train.txt"), str(folder / "texts.json")]
+    sizes = ["3", "5"] if characters else ["0", "0"]
+    command = [str(python), "-c", FASTTEXT, *files, *sizes]
+    pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
+    process = stack.enter_context(
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=quiet, text=True)
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    request, reply = process.stdin, process.stdout
+    if reply.readline().strip() != "ready":
+        return "skipped: fastText did not start"
+
+    def sample() -> float:
+        request.write("\n")
+        request.flush()
+        return float(reply.readline())
+
+    return sample
 
 
 def install_fasttext(folder: Path) -> Path | None:
@@ -141,58 +178,99 @@ def install_fasttext(folder: Path) -> Path | None:
     return python if subprocess.run(command, check=False).returncode == 0 else None
 
 
-def compare(
+def spread(ratios: np.ndarray) -> str:
+    return f"{np.median(ratios):.2f} ({ratios.min():.2f}–{ratios.max():.2f})"
+
+
+def judge(name: str, wanted: float, ratios: np.ndarray) -> str:
+    """Say whether a line of what is wanted is met, in every round or in the middle one."""
+    if ratios.min() >= wanted:
+        verdict = "met"
+    elif np.median(ratios) >= wanted:
+        verdict = "met by the median, not in every round"
+    else:
+        verdict = "MISSED"
+    return f"{name}: {spread(ratios)}, wanted {wanted}: {verdict}"
+
+
+def compare_peers(
     title: str, model: NarrativeClassifier, texts: list[str], corpus: Any, options: Any
-) -> None:
-    """Print one table: the fused path and its peers on one model."""
+) -> list[str]:
+    """Print one table, the fused path in one thread and its peers; return the verdicts."""
     column = pa.array(texts)
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
-    one, two = FastCoder(model, threads=1), FastCoder(model, threads=2)
-    few = texts[: max(200, len(texts) // 20)]
-    scale = len(texts) / len(few)
-    peer = scikit_learn_peer(model)
+    coder, peer = FastCoder(model, threads=1), scikit_learn_peer(model)
     for name, other in (("scikit-learn", peer), ("this package", model.predict_proba)):
-        worst = np.abs(one.predict_proba(few) - other(few)).max()
+        worst = np.abs(coder.predict_proba(texts[:500]) - other(texts[:500])).max()
         if worst > 1e-9:
             raise SystemExit(f"{name} differs from the fused path by {worst:g}")
-    fast = best_of(
-        options.rounds * 4,
-        time.process_time,
-        {"fused": lambda: one.predict_proba(column), "split": lambda: [t.split() for t in texts]},
+    clock = time.process_time
+    jobs = {
+        "fused, one thread": timed(clock, lambda: coder.predict_proba(column)),
+        "str.split alone": timed(clock, lambda: [text.split() for text in texts]),
+        "scikit-learn vectorizers": timed(clock, lambda: peer(texts)),
+        "this package without the extension": timed(clock, lambda: model.predict_proba(texts)),
+    }
+    with ExitStack() as stack:
+        fasttext = start_fasttext(
+            stack, options.fasttext_python, texts, corpus, model.characters is not None
+        )
+        if not isinstance(fasttext, str):
+            jobs["fastText"] = fasttext
+        seconds = take_turns(options.rounds, jobs)
+    print(f"\n{title}: {model.coef_.shape[1]:,} terms, {model.coef_.shape[0]} categories")
+    print(f"{'':36}{'narratives/s':>14}{'MB/s':>9}{'fused is … times as fast':>30}")
+    fused, verdicts = seconds["fused, one thread"], []
+    for name, some in seconds.items():
+        middle = float(np.median(some))
+        print(
+            f"{name:36}{len(texts) / middle:14,.0f}{megabytes / middle:9.2f}"
+            f"{spread(some / fused):>30}"
+        )
+        if name in WANTED[title]:
+            verdicts.append(judge(f"{title}, {name}", WANTED[title][name], some / fused))
+    if isinstance(fasttext, str):
+        print(f"{'fastText':36}{fasttext}")
+        verdicts.append(f"{title}, fastText: {fasttext}")
+    return verdicts
+
+
+def compare_threads(
+    title: str, model: NarrativeClassifier, texts: list[str], options: Any
+) -> list[str]:
+    """Print what a second thread gains, beside what the machine had to give; return the verdict."""
+    column, block = pa.array(texts), bytes(1 << 24)
+    one, two = FastCoder(model, threads=1), FastCoder(model, threads=2)
+    with ThreadPoolExecutor(2) as pool:
+        clock = time.perf_counter
+        jobs = {
+            "one": timed(clock, lambda: one.predict_proba(column)),
+            "two": timed(clock, lambda: two.predict_proba(column)),
+            "hash": timed(clock, lambda: hashlib.sha256(block)),
+            "hashes": timed(clock, lambda: list(pool.map(hashlib.sha256, [block, block]))),
+        }
+        seconds = take_turns(3 * options.rounds, jobs)
+    ratios, machine = seconds["one"] / seconds["two"], 2 * seconds["hash"] / seconds["hashes"]
+    print(
+        f"two threads (wall clock): {len(texts) / np.median(seconds['two']):,.0f} narratives/s, "
+        f"{spread(ratios)} times one thread; hashing gained {spread(machine)}"
     )
-    slow = best_of(
-        options.rounds,
-        time.process_time,
-        {"scikit-learn": lambda: peer(few), "this package": lambda: model.predict_proba(few)},
+    verdict = judge(f"{title}, two threads", WANTED_OF_TWO_THREADS, ratios)
+    if np.median(machine) < 1.9:
+        verdict += f" (the machine had {np.median(machine):.2f} cores to give)"
+    return [verdict]
+
+
+def describe_machine() -> str:
+    """Return processor, cores, load and versions in one line."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return (
+        f"{(names or [platform.machine()])[0]}, {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f}, {platform.system()}, "
+        f"Python {platform.python_version()}, scikit-learn {sklearn.__version__}"
     )
-    wall = best_of(
-        options.rounds * 4,
-        time.perf_counter,
-        {"one": lambda: one.predict_proba(column), "two": lambda: two.predict_proba(column)},
-    )
-    rows: list[tuple[str, float | str]] = [
-        ("fused, one thread", fast["fused"]),
-        ("fused, two threads (wall clock)", wall["two"]),
-        ("scikit-learn vectorizers", slow["scikit-learn"] * scale),
-        ("this package without the extension", slow["this package"] * scale),
-        (
-            "fastText",
-            fasttext_seconds(
-                options.fasttext_python, texts, corpus, options.rounds, model.characters is not None
-            ),
-        ),
-        ("str.split alone", fast["split"]),
-    ]
-    print(f"\n{title}: {model.coef_.shape[1]} terms, {model.coef_.shape[0]} categories")
-    print(f"{'':36}{'narratives/s':>14}{'MB/s':>9}{'fused is … times as fast':>27}")
-    for name, seconds in rows:
-        if isinstance(seconds, str):
-            print(f"{name:36}{seconds}")
-            continue
-        base = wall["two"] if "two" in name else fast["fused"]
-        ratio = wall["one"] / base if "two" in name else seconds / base
-        text = f"{ratio:.2f} (than one thread)" if "two" in name else f"{ratio:.1f}"
-        print(f"{name:36}{len(texts) / seconds:14,.0f}{megabytes / seconds:9.2f}{text:>27}")
 
 
 def write_parquet(path: Path, source_texts: list[str], n: int) -> int:
@@ -214,8 +292,10 @@ def stream(source: Path, target: Path, model_file: Path) -> None:
     coder = FastCoder(model)
     fields = [("incident_id", pa.string())] + [(str(name), pa.float64()) for name in model.classes_]
     start, n = time.perf_counter(), 0
+    # Arrow would otherwise keep what it has read ahead until the file is closed: all of it.
+    reader = pq.ParquetFile(source, pre_buffer=False)
     with pq.ParquetWriter(target, pa.schema(fields)) as writer:
-        for batch in pq.ParquetFile(source).iter_batches(batch_size=10_000):
+        for batch in reader.iter_batches(batch_size=10_000):
             probabilities = coder.predict_proba(batch.column("narrative"))
             columns = [batch.column("incident_id"), *probabilities.T]
             writer.write_table(pa.table(columns, schema=pa.schema(fields)))
@@ -226,8 +306,8 @@ def stream(source: Path, target: Path, model_file: Path) -> None:
     print(json.dumps({"narratives": n, "seconds": seconds, "peak_mib": mebibytes}))
 
 
-def measure_memory(model: NarrativeClassifier, source_texts: list[str], n: int) -> None:
-    """Stream n narratives in a process of its own and print what it took."""
+def measure_memory(model: NarrativeClassifier, source_texts: list[str], n: int) -> str:
+    """Stream n narratives in a process of its own, print what it took, return the verdict."""
     with tempfile.TemporaryDirectory() as folder:
         source, target, file = (Path(folder) / name for name in ("in", "out", "model.npz"))
         size = write_parquet(source, source_texts, n)
@@ -240,11 +320,15 @@ def measure_memory(model: NarrativeClassifier, source_texts: list[str], n: int) 
         f"\nParquet to Parquet: {rows:,} narratives of {WORDS} words ({size / 1e6:,.0f} MB) "
         f"in {result['seconds']:.1f} s, peak memory {result['peak_mib']:,.0f} MiB"
     )
+    peak = result["peak_mib"]
+    verdict = "met" if peak < MOST_MEBIBYTES else "MISSED"
+    return f"peak memory: {peak:,.0f} MiB for {rows:,}, wanted below {MOST_MEBIBYTES}: {verdict}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="fewer narratives and rounds")
+    parser.add_argument("--rounds", type=int, help="how often each contender is timed")
     parser.add_argument("--narratives", type=int, help="how many to stream for peak memory")
     parser.add_argument("--fasttext-python", type=Path, help="a Python that can import fasttext")
     parser.add_argument(
@@ -258,26 +342,26 @@ def main() -> None:
     if not fast_coding.available():
         print("the C extension was not built; there is no fused path to measure")
         return
-    options.rounds = 2 if options.small else 5
+    options.rounds = options.rounds or (3 if options.small else 5)
     whole = load_corpus()
     unseen = whole.incidents["split"] == "test"
     corpus = whole.subset(whole.incidents.loc[~unseen, "incident_id"])
     unseen_texts = whole.incidents.loc[unseen, "narrative"].tolist()
     texts = list(cut_narratives(unseen_texts, 2_000 if options.small else 10_000))
+    print(describe_machine())
+    print(f"{len(texts):,} narratives of {WORDS} words, {options.rounds} rounds: median (range)")
+    verdicts = []
     with tempfile.TemporaryDirectory() as folder:
         if options.install_peers and options.fasttext_python is None:
             options.fasttext_python = install_fasttext(Path(folder))
-        print(f"{len(texts):,} narratives of {WORDS} words, load {os.getloadavg()[0]:.1f}")
-        for title, characters in (
-            ("words (1, 2)", None),
-            ("words (1, 2), characters (3, 5)", (3, 5)),
-        ):
+        for title, characters in (("words", None), ("words and characters", (3, 5))):
             model = NarrativeClassifier(words=(1, 2), characters=characters, cv=2)
             model.fit(corpus.incidents["narrative"].tolist(), corpus.codes)
-            compare(title, model, texts, corpus, options)
-    measure_memory(
-        model, unseen_texts, options.narratives or (20_000 if options.small else 1_000_000)
-    )
+            verdicts += compare_peers(title, model, texts, corpus, options)
+            verdicts += compare_threads(title, model, texts, options)
+    streamed = options.narratives or (20_000 if options.small else 1_000_000)
+    verdicts.append(measure_memory(model, unseen_texts, streamed))
+    print("\nHow many times as fast the fused path is; median (range):", *verdicts, sep="\n  ")
 
 
 if __name__ == "__main__":

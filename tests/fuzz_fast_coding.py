@@ -110,11 +110,13 @@ def fuzz(module: str, seconds: float, seed: int) -> None:
         k = int(rng.integers(1, 20))
         n = sum(map(len, model.vectorizer_.vocabulary_.values()))
         model.coef_ = rng.normal(size=(k, n))
-        model.intercept_, model.slope_, model.offset_ = np.zeros(k), np.ones(k), np.zeros(k)
+        model.intercept_, model.slope_, model.offset_ = rng.normal(scale=9, size=(3, k))
         coder = fast_coding.FastCoder(model, threads=1)
         assert coder.fused, (words, characters)
         expected = model.decision_function(texts)
         assert np.abs(coder.decision_function(texts) - expected).max() <= 1e-9
+        expected = model.predict_proba(texts)
+        assert np.abs(coder.predict_proba(texts) - expected).max() <= 1e-9
         for text in texts[:4]:
             starts = np.unique(rng.integers(0, len(text) + 1, 5))
             located = model.vectorizer_.locate(text, starts) @ model.coef_.T
@@ -123,12 +125,13 @@ def fuzz(module: str, seconds: float, seed: int) -> None:
             data = broken(text.encode("utf-8", "surrogatepass"), rng)
             cuts = np.sort(rng.integers(0, len(data) + 1, 4)).astype(np.int64)
             out = np.empty((3, k))
-            kernel.score(coder._model, data, cuts, out)
+            taken, size = np.zeros(1, dtype=np.int64), int(rng.integers(1, 400))
+            kernel.score(coder._model, data, cuts, out, bool(size % 2), taken, size)
             assert np.isfinite(out).all()
             starts = np.sort(rng.integers(-5, len(data) + 5, 6)).astype(np.int64)
             parts = np.array([0, 2, 2, 6], dtype=np.int64)
             weights = np.empty((6, k))
-            kernel.score(coder._model, data, cuts, weights, parts, starts)
+            kernel.locate(coder._model, data, cuts, weights, parts, starts)
             assert np.isfinite(weights).all()
             bytes_seen += len(data)
         models, texts_seen = models + 1, texts_seen + 2 * len(texts)

@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy import special
 
 from boundary_research import DataError, NarrativeClassifier
 from boundary_research.classifier import fast_coding
@@ -22,6 +23,7 @@ from boundary_research.classifier._character_tables import (
     WORD,
     character_tables,
 )
+from boundary_research.classifier._kernel_arrays import kernel_arguments
 from boundary_research.classifier.evidence import find_evidence
 from boundary_research.classifier.fast_coding import FastCoder
 from boundary_research.classifier.text import split_clauses
@@ -199,8 +201,13 @@ def test_threads_and_chunks_make_no_difference(pair, threads, monkeypatch):
     model, coder = pair
     texts = [*SEEDS, "", *SEEDS[::-1]] * 20
     expected = coder.predict_proba(texts)
-    monkeypatch.setattr(fast_coding, "_BYTES_A_TASK", 300)
-    assert (FastCoder(model, threads=threads).predict_proba(texts) == expected).all()
+    monkeypatch.setattr(fast_coding, "_BYTES_A_THREAD", 300)
+    data, offsets = fast_coding._as_utf8(texts)
+    for size in (1, 7, 300, 1 << 40):
+        monkeypatch.setattr(fast_coding, "_BYTES_A_STRETCH", size)
+        other = FastCoder(model, threads=threads)
+        assert (other.predict_proba(texts) == expected).all()
+        assert (other._scores(data, offsets[5:-3], calibrated=True) == expected[5:-3]).all()
 
 
 @built
@@ -286,23 +293,77 @@ def test_a_model_that_computes_otherwise_is_left_to_itself():
 @built
 def test_wrong_arrays_are_refused_by_the_kernel(pair):
     _, coder = pair
-    score, model = fast_coding._kernel.score, coder._model
+    score, locate, model = fast_coding._kernel.score, fast_coding._kernel.locate, coder._model
     out = np.empty((1, 3))
-    offsets = np.array([0, 3], dtype=np.int64)
-    score(model, b"abc", offsets, out)
-    for data, ends, target in (
-        (b"ab", offsets, out),
-        (b"abc", offsets[::-1].copy(), out),
-        (b"abc", -offsets, out),
-        (b"abc", offsets, np.empty((2, 3))),
-        (b"abc", offsets[:0], out),
+    offsets, taken = np.array([0, 3], dtype=np.int64), np.zeros(1, dtype=np.int64)
+    score(model, b"abc", offsets, out, False, taken, 8)
+    assert taken[0] > 0
+    odd = np.zeros(9, dtype=np.int8)[1:]
+    for data, ends, target, progress, size in (
+        (b"ab", offsets, out, taken, 8),
+        (b"abc", offsets[::-1].copy(), out, taken, 8),
+        (b"abc", -offsets, out, taken, 8),
+        (b"abc", offsets, np.empty((2, 3)), taken, 8),
+        (b"abc", offsets[:0], out, taken, 8),
+        (b"abc", offsets, out, np.zeros(2, dtype=np.int64), 8),
+        (b"abc", offsets, out, odd, 8),
+        (b"abc", offsets, out, taken, 0),
     ):
         with pytest.raises(ValueError, match="do not fit"):
-            score(model, data, ends, target)
+            score(model, data, ends, target, False, progress, size)
     with pytest.raises(ValueError, match="Capsule"):
-        score(object(), b"abc", offsets, out)
+        score(object(), b"abc", offsets, out, False, taken, 8)
+    starts = np.zeros(1, dtype=np.int64)
+    for parts, target in ((offsets, out), (offsets[:1], out), (offsets // 3, np.empty((2, 3)))):
+        with pytest.raises(ValueError, match="do not fit"):
+            locate(model, b"abc", offsets, target, parts, starts)
+
+
+@built
+def test_stretches_taken_before_are_left_alone(pair):
+    """Threads share one count; a count that somebody spoiled must not reach beyond the output."""
+    _, coder = pair
+    offsets = np.array([0, 3, 6], dtype=np.int64)
+    for first in (5, 1 << 62, -1, -(1 << 63)):
+        out, taken = np.full((2, 3), 7.0), np.array([first], dtype=np.int64)
+        fast_coding._kernel.score(coder._model, b"abcdef", offsets, out, True, taken, 3)
+        assert (out == 7).all()
+
+
+@built
+def test_a_model_whose_tree_leads_nowhere_is_refused():
+    arguments = list(kernel_arguments(fit()))
+    keys = arguments[6]
+    for wrong in (keys | 0xFFFFFFFF, keys | np.uint64(0xFFFFFFFF << 32), keys[:-1]):
+        with pytest.raises(ValueError, match="do not fit"):
+            fast_coding._kernel.build(*arguments[:6], wrong, *arguments[7:])
     with pytest.raises(ValueError, match="do not fit"):
-        score(model, b"abc", offsets, out, offsets, np.zeros(1, dtype=np.int64))
+        fast_coding._kernel.build(*arguments[:7], arguments[7] * 0, *arguments[8:])
+    with pytest.raises(ValueError, match="do not fit"):
+        fast_coding._kernel.build(*arguments[:13], arguments[13][:2], *arguments[14:])
+
+
+@built
+def test_probabilities_far_from_one_half():
+    """Where the exponential over- or underflows, and where a score is no number."""
+    for slope, offset in ((1e4, 0.0), (-1e4, 3.0), (0.0, 709.0), (0.0, -745.0), (0.0, -36.0)):
+        other = fit()
+        other.slope_, other.offset_ = np.full(3, slope), np.full(3, offset)
+        assert_same(other, FastCoder(other), SEEDS)
+    lines = np.concatenate([np.linspace(-40, 40, 399), [-1e300, 1e300, 699.9, -700.1, np.nan]])
+    for k in (1, 8, 13):
+        other = fit(k=k)
+        for low in range(0, len(lines) - k + 1, k):
+            other.slope_, other.offset_ = np.zeros(k), lines[low : low + k]
+            coder = FastCoder.__new__(FastCoder)
+            coder.classifier, coder.threads = other, 1
+            coder._model = fast_coding._kernel.build(*kernel_arguments(other))
+            np.testing.assert_allclose(
+                coder.predict_proba([""])[0],
+                special.expit(lines[low : low + k]),
+                rtol=1e-13,
+                atol=1e-300,
+            )
 
 
 @built
@@ -312,7 +373,7 @@ def test_bytes_that_are_no_text_are_survived(pair, data):
     """Arrow promises UTF-8; a file that breaks the promise must not break the process."""
     _, coder = pair
     offsets = np.array([0, len(data) // 2, len(data)], dtype=np.int64)
-    assert np.isfinite(coder._scores(data, offsets)).all()
+    assert np.isfinite(coder._scores(data, offsets, calibrated=True)).all()
 
 
 @built

@@ -43,10 +43,10 @@ enum { LONGEST_NGRAM = 12 };
    displacement moves its keys to slots of their own; it is found when the model is built. */
 typedef struct { uint16_t *displacements; uint32_t mask; int shift; } Places;
 
-typedef struct { uint64_t low, high; uint32_t node; } WordSlot;
+typedef struct { uint64_t low, high; } WordKey;
 
 enum { FLAGS, LOWER, EXPANSIONS, WORD_POOL, WORD_ENDS, WORD_FEATURES, EDGE_KEYS, EDGE_NODES,
-       EDGE_FEATURES, GRAM_POOL, GRAM_ENDS, GRAM_FEATURES, ROWS, N_BUFFERS };
+       EDGE_FEATURES, GRAM_POOL, GRAM_ENDS, GRAM_FEATURES, ROWS, HEAD, N_BUFFERS };
 
 typedef struct {
     Py_buffer buffers[N_BUFFERS];
@@ -56,16 +56,19 @@ typedef struct {
     const uint8_t *word_pool, *gram_pool;
     const int64_t *word_ends, *gram_ends;
     const double *rows; /* (n_features + 1, stride): weight * idf by category, then idf squared */
+    const double *intercept, *slope, *offset; /* by category */
+    double once[16]; /* see add_rows */
     Places word_places, edge_places, gram_places;
-    WordSlot *words; /* one slot more than there are places: what a miss returns */
+    /* Each table has one slot more than there are places: what a miss returns. */
+    WordKey *words;
+    uint32_t *word_entries; /* by slot, for words too long for their key */
     uint64_t *edges;
-    uint32_t *edge_nodes;
+    uint32_t *edge_nodes; /* of a run of several words; the node of one word is its slot */
     uint64_t *grams;
     uint32_t *gram_entries;
     /* What is counted is a slot: those of words, of edges, of grams, each with one for misses. */
     uint32_t first_edge, first_gram, n_slots;
     uint32_t *features; /* by slot */
-    double *squares;    /* by slot: idf squared */
     uint64_t low_masks[SHORT_WORD + 1], high_masks[SHORT_WORD + 1];
     uint32_t n_features; /* the row after the last is zero: where what is not a feature goes */
     int n_categories, stride, longest_run, shortest_gram, longest_gram, bytes_growth, points_growth;
@@ -79,7 +82,7 @@ typedef struct {
     uint8_t *low; /* the narrative in lower case, blanks as ' ', after one leading ' ' */
     uint64_t *word_bits, *solid_bits, *wide_bits;
     uint32_t *marks; /* starts and ends of runs, alternating */
-    size_t room;     /* bytes of narrative that the five above have room for */
+    size_t room;     /* bytes of narrative that these and the words have room for */
     uint32_t *points, *places; /* code points of a chunk; byte offsets of its lower-case ones */
     uint32_t *sources;         /* byte offset in the narrative of each code point */
     uint8_t *lowered;
@@ -88,7 +91,10 @@ typedef struct {
     uint32_t *used;                /* their features */
     size_t n_touched[2];
     double *values, *sums;
-    uint32_t *path_nodes, *path_starts; /* runs of words that end at the last word */
+    uint32_t *words, *word_starts; /* slot and place of each word of the narrative */
+    uint32_t *runs;                /* nodes of the runs of words, by their last word */
+    uint32_t *found;               /* slots of those of them that are known */
+    size_t n_words;
     Occurrence *occurrences;
     size_t n_occurrences, occurrence_room;
     int failed; /* out of memory */
@@ -124,11 +130,18 @@ static uint64_t hash_bytes(const uint8_t *p, size_t n) {
     return h ^ (h >> 29);
 }
 
-INLINE uint64_t mix(uint64_t x) { /* one to one */
-    x *= 0xD6E8FEB86659FD93ull;
-    x ^= x >> 32;
-    x *= 0x9E3779B97F4A7C15ull;
-    return x ^ x >> 29;
+/* Both halves of a product: every bit of the factors reaches every part of it. */
+INLINE uint64_t fold(uint64_t a, uint64_t b) {
+#if defined(__SIZEOF_INT128__) && !defined(KERNEL_SCALAR)
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+    return scatter(scatter(a) + b * 0xD6E8FEB86659FD93ull);
+#endif
+}
+
+INLINE uint64_t mix(uint64_t key) {
+    return fold(key ^ 0xA0761D6478BD642Full, 0xE7037ED1A0B428DBull);
 }
 
 INLINE uint32_t place_at(uint64_t h, uint32_t displacement, uint32_t mask) {
@@ -151,7 +164,7 @@ INLINE void word_key(const Model *m, const uint8_t *p, size_t n, uint64_t *low, 
 }
 
 INLINE uint64_t word_hash(uint64_t low, uint64_t high) {
-    return mix(low ^ high * 0xA24BAED4963EE407ull);
+    return fold(low ^ 0xA0761D6478BD642Full, high ^ 0xE7037ED1A0B428DBull);
 }
 
 INLINE uint64_t gram_key(const uint8_t *p, size_t n) {
@@ -177,17 +190,18 @@ INLINE uint32_t find_word(const Model *m, const uint8_t *p, size_t n) {
     uint64_t low, high;
     word_key(m, p, n, &low, &high);
     uint32_t i = find_place(&m->word_places, word_hash(low, high));
-    const WordSlot *slot = m->words + i;
-    uint32_t hit = (slot->low == low) & (slot->high == high);
+    const WordKey *key = m->words + i;
+    uint32_t hit = (key->low == low) & (key->high == high);
     if (__builtin_expect(n > SHORT_WORD, 0))
-        hit = hit && same_bytes(m->word_pool, m->word_ends, slot->node, p, n);
+        hit = hit && same_bytes(m->word_pool, m->word_ends, m->word_entries[i], p, n);
     return choose(hit, i, m->word_places.mask + 1);
 }
 
-INLINE uint32_t find_edge(const Model *m, uint32_t node, uint32_t word) {
+INLINE uint32_t find_edge(const Places *places, const uint64_t *edges, uint32_t node,
+                          uint32_t word) {
     uint64_t key = (uint64_t)node << 32 | word;
-    uint32_t i = find_place(&m->edge_places, mix(key));
-    return choose(m->edges[i] == key, i, m->edge_places.mask + 1);
+    uint32_t i = find_place(places, mix(key));
+    return choose(edges[i] == key, i, places->mask + 1);
 }
 
 INLINE uint32_t find_gram(const Model *m, uint64_t key) {
@@ -217,7 +231,11 @@ static int make_room(Scratch *s, size_t n) {
     size_t room = n + n / 2 + 256, blocks = room / 64 + 2;
     if (grow(&s->low, blocks * 64 + 2 * SLACK) || grow(&s->word_bits, blocks * 8) ||
         grow(&s->solid_bits, blocks * 8) || grow(&s->wide_bits, blocks * 8) ||
-        grow(&s->marks, (room + 70) * sizeof(uint32_t)))
+        grow(&s->marks, (room + 70) * sizeof(uint32_t)) ||
+        grow(&s->words, (room / 2 + 2) * sizeof(uint32_t)) ||
+        grow(&s->word_starts, (room / 2 + 2) * sizeof(uint32_t)) ||
+        grow(&s->runs, (room / 2 + 2) * sizeof(uint32_t)) ||
+        grow(&s->found, (room / 2 + 2) * sizeof(uint32_t)))
         return -1;
     s->room = room;
     return 0;
@@ -238,12 +256,13 @@ static void free_scratch(Scratch *s) {
     free(s->low); free(s->word_bits); free(s->solid_bits); free(s->wide_bits); free(s->marks);
     free(s->points); free(s->sources); free(s->places); free(s->lowered); free(s->counts);
     free(s->touched[0]); free(s->touched[1]); free(s->values); free(s->sums);
-    free(s->path_nodes); free(s->path_starts); free(s->occurrences); free(s->used);
+    free(s->words); free(s->word_starts); free(s->runs); free(s->found);
+    free(s->occurrences); free(s->used);
 }
 
 static int make_scratch(Scratch *s, const Model *m) {
     memset(s, 0, sizeof *s);
-    size_t n = (size_t)m->n_slots + 1, runs = (size_t)m->longest_run + 1;
+    size_t n = (size_t)m->n_slots + 1;
     s->counts = calloc(n, sizeof(uint32_t));
     /* One more: counting writes the next place before it knows whether the slot is new. */
     s->touched[0] = malloc((n + 1) * sizeof(uint32_t));
@@ -251,10 +270,7 @@ static int make_scratch(Scratch *s, const Model *m) {
     s->used = malloc(n * sizeof(uint32_t));
     s->values = malloc(n * sizeof(double));
     s->sums = malloc((size_t)m->stride * sizeof(double));
-    s->path_nodes = malloc(runs * sizeof(uint32_t));
-    s->path_starts = malloc(runs * sizeof(uint32_t));
-    return !s->counts || !s->used || !s->touched[0] || !s->touched[1] || !s->values || !s->sums ||
-           !s->path_nodes || !s->path_starts;
+    return !s->counts || !s->used || !s->touched[0] || !s->touched[1] || !s->values || !s->sums;
 }
 
 /* ---- counting ---- */
@@ -277,19 +293,49 @@ INLINE void count(Scratch *s, int block, uint32_t slot, uint32_t start, int loca
     if (located) remember(s, slot, start);
 }
 
-INLINE void count_word(const Model *m, Scratch *s, const uint8_t *p, size_t n, uint32_t start,
-                       int located) {
-    uint32_t slot = find_word(m, p, n), node = m->words[slot].node;
-    count(s, 0, slot, start, located);
-    for (int d = m->longest_run - 2; d >= 0; d--) {
-        uint32_t edge = find_edge(m, s->path_nodes[d], node);
-        count(s, 0, m->first_edge + edge, s->path_starts[d], located);
-        if (d + 2 == m->longest_run) continue; /* no longer run begins with it */
-        s->path_nodes[d + 1] = m->edge_nodes[edge];
-        s->path_starts[d + 1] = s->path_starts[d];
+INLINE void add_word(const Model *m, Scratch *s, const uint8_t *p, size_t n, uint32_t start) {
+    s->words[s->n_words] = find_word(m, p, n);
+    s->word_starts[s->n_words++] = start;
+}
+
+INLINE void count_found(Scratch *s, const uint32_t *slots, size_t n) {
+    uint32_t *counts = s->counts, *touched = s->touched[0];
+    size_t n_touched = s->n_touched[0];
+    for (size_t i = 0; i < n; i++) {
+        touched[n_touched] = slots[i];
+        n_touched += counts[slots[i]]++ == 0;
     }
-    s->path_nodes[0] = node;
-    s->path_starts[0] = start;
+    s->n_touched[0] = n_touched;
+}
+
+/* Each pass turns the runs of `size - 1` words into those of `size`. Look-ups stand alone in
+   their loop, so that the processor has many of them under way at a time. */
+INLINE void count_runs(const Model *m, Scratch *s, int located) {
+    const Places places = m->edge_places;
+    const uint64_t *edges = m->edges;
+    const uint32_t *words = s->words, *shorter = words;
+    uint32_t *found = s->found;
+    for (size_t size = 2; size <= (size_t)m->longest_run; size++) {
+        size_t n = 0;
+        int last = size == (size_t)m->longest_run;
+        for (size_t i = s->n_words; i-- >= size;) { /* backwards, as `runs` is read and written */
+            uint32_t edge = find_edge(&places, edges, shorter[i - 1], words[i]);
+            found[n] = m->first_edge + edge;
+            n += edge <= places.mask;
+            if (located) remember(s, m->first_edge + edge, s->word_starts[i + 1 - size]);
+            if (!last) s->runs[i] = m->edge_nodes[edge];
+        }
+        count_found(s, found, n);
+        shorter = s->runs;
+    }
+}
+
+INLINE void count_words(const Model *m, Scratch *s, int located) {
+    count_found(s, s->words, s->n_words);
+    for (size_t i = 0; located && i < s->n_words; i++)
+        remember(s, s->words[i], s->word_starts[i]);
+    count_runs(m, s, located);
+    s->n_words = 0;
 }
 
 /* The n-grams of g bytes in a padded chunk of ASCII. */
@@ -396,8 +442,7 @@ INLINE void code_ascii(const Model *m, Scratch *s, size_t from, size_t to, int l
     if (m->longest_run) {
         size_t n = find_runs(s->word_bits, from, to, s->marks);
         for (size_t i = 0; i < n; i += 2)
-            count_word(m, s, low + s->marks[i], s->marks[i + 1] - s->marks[i], s->marks[i],
-                       located);
+            add_word(m, s, low + s->marks[i], s->marks[i + 1] - s->marks[i], s->marks[i]);
     }
     if (!m->longest_gram) return;
     size_t n = find_runs(s->solid_bits, from, to, s->marks);
@@ -487,7 +532,7 @@ static void code_chunk(const Model *m, Scratch *s, size_t from, size_t to, int l
         if (j > i) {
             size_t n = lower_token(m, s->points + i, j - i, low, s->places, &n_places);
             memset(low + n, 0, 16);
-            count_word(m, s, low, n, s->sources[i], located);
+            add_word(m, s, low, n, s->sources[i]);
         }
         i = j + 1;
     }
@@ -543,15 +588,8 @@ INLINE size_t next_bit(const uint64_t *bits, size_t from, size_t to, uint64_t fl
     return to;
 }
 
-/* Count every n-gram of a narrative. */
-INLINE int count_narrative(const Model *m, Scratch *s, const uint8_t *text, size_t n,
-                           int located) {
-    if (make_room(s, n)) return -1;
-    for (int d = 0; d < m->longest_run; d++) s->path_nodes[d] = NONE;
-    if (!scan(s, text, n)) {
-        code_ascii(m, s, 0, n, located);
-        return s->failed ? -1 : 0;
-    }
+/* ASCII up to a chunk that is not, that chunk and those that follow it up to an ASCII blank, ... */
+INLINE void code_mixed(const Model *m, Scratch *s, const uint8_t *text, size_t n, int located) {
     for (size_t at = 0; at < n;) {
         size_t wide = next_bit(s->wide_bits, at, n, 0), start = wide;
         if (wide < n)
@@ -560,19 +598,37 @@ INLINE int count_narrative(const Model *m, Scratch *s, const uint8_t *text, size
         at = next_bit(s->solid_bits, wide, n, ~0ull); /* the next ASCII blank */
         if (wide < n) code_wide(m, s, text, start, at, located);
     }
+}
+
+/* Count every n-gram of a narrative. */
+INLINE int count_narrative(const Model *m, Scratch *s, const uint8_t *text, size_t n,
+                           int located) {
+    if (make_room(s, n)) return -1;
+    if (scan(s, text, n)) code_mixed(m, s, text, n, located);
+    else code_ascii(m, s, 0, n, located);
+    count_words(m, s, located);
     return s->failed ? -1 : 0;
 }
 
 /* ---- from counts to scores ---- */
 
 typedef double Eight __attribute__((vector_size(64), aligned(8)));
+typedef uint64_t EightWhole __attribute__((vector_size(64), aligned(8)));
 
+/* sums = values @ rows. The idf squared, in one of the last eight columns, are multiplied by the
+   values twice: `once` is 1 in the others of these eight, and the eight after it are 1 in that. */
 WIDEST
 static void add_rows(const double *rows, size_t stride, const uint32_t *features,
-                     const double *values, size_t n, double *sums) {
-    size_t p = 0;
-    for (; p + 16 <= stride; p += 16) {
-        Eight a = {0}, b = {0};
+                     const double *values, size_t n, const double *once, double *sums) {
+    const Eight *masks = (const Eight *)once, none = {0};
+    for (size_t p = 0, width; p < stride; p += width) {
+        width = p + 16 <= stride ? 16 : 8;
+        int last = p + width == stride;
+        Eight a = {0}, b = {0}, keep = masks[0], pick = masks[1];
+        if (!last) {
+            keep += pick;
+            pick = none;
+        }
         for (size_t i = 0; i < n; i++) {
             const double *row = rows + stride * features[i] + p;
             if (i + 12 < n) {
@@ -580,17 +636,48 @@ static void add_rows(const double *rows, size_t stride, const uint32_t *features
                 __builtin_prefetch(later);
                 __builtin_prefetch(later + 8);
             }
-            a += *(const Eight *)row * values[i];
-            b += *(const Eight *)(row + 8) * values[i];
+            if (width == 16) a += *(const Eight *)row * values[i];
+            b += *(const Eight *)(row + width - 8) * values[i] * (keep + pick * values[i]);
         }
-        memcpy(sums + p, &a, sizeof a);
-        memcpy(sums + p + 8, &b, sizeof b);
+        if (width == 16) memcpy(sums + p, &a, sizeof a);
+        memcpy(sums + p + width - 8, &b, sizeof b);
     }
-    for (; p < stride; p += 8) {
-        Eight a = {0};
-        for (size_t i = 0; i < n; i++)
-            a += *(const Eight *)(rows + stride * features[i] + p) * values[i];
-        memcpy(sums + p, &a, sizeof a);
+}
+
+/* exp by its Taylor series about the nearest multiple of log 2; relative error below 1e-14. */
+INLINE void exp_eight(const double *from, double *to) {
+    Eight x;
+    memcpy(&x, from, sizeof x);
+    const double rounder = 0x1.8p52; /* adding it leaves the nearest whole number in the low bits */
+    Eight scaled = x * 0x1.71547652b82fep0 + rounder, whole = scaled - rounder;
+    Eight rest = x - whole * 0x1.62e42fefa3800p-1 - whole * 0x1.ef35793c76730p-45;
+    Eight sum = rest * (1.0 / 39916800) + 1.0 / 3628800;
+    sum = sum * rest + 1.0 / 362880;
+    sum = sum * rest + 1.0 / 40320;
+    sum = sum * rest + 1.0 / 5040;
+    sum = sum * rest + 1.0 / 720;
+    sum = sum * rest + 1.0 / 120;
+    sum = sum * rest + 1.0 / 24;
+    sum = sum * rest + 1.0 / 6;
+    sum = sum * rest + 0.5;
+    sum = sum * rest + 1.0;
+    sum = sum * rest + 1.0;
+    sum *= (Eight)(((EightWhole)scaled + 1023) << 52);
+    memcpy(to, &sum, sizeof sum);
+}
+
+/* In place: 1 / (1 + exp(-x)). */
+WIDEST
+static void squash(double *x, size_t n) {
+    for (size_t i = 0; i < n; i += 8) {
+        size_t width = n - i < 8 ? n - i : 8;
+        double some[8] = {0};
+        for (size_t j = 0; j < width; j++) { /* beyond 700 exp leaves its range; the answer is 0 or 1 */
+            double line = x[i + j];
+            some[j] = line > 700 ? -700 : line < -700 ? 700 : -line;
+        }
+        exp_eight(some, some);
+        for (size_t j = 0; j < width; j++) x[i + j] = 1 / (1 + some[j]);
     }
 }
 
@@ -598,18 +685,70 @@ INLINE double term_frequency(const Model *m, uint32_t n) {
     return n < MOST_LOGS ? m->logs[n] : 1 + log((double)n);
 }
 
-/* The factor that gives the block's row its length; `values` gets the terms' frequencies. */
-static double block_factor(const Model *m, Scratch *s, int block) {
-    double squares = 0;
-    for (size_t i = 0; i < s->n_touched[block]; i++) {
+/* Sum up one block's rows and return the factor that gives the block its length. */
+INLINE double sum_block(const Model *m, Scratch *s, int block, int located) {
+    size_t n = s->n_touched[block];
+    for (size_t i = 0; i < n; i++) {
         uint32_t slot = s->touched[block][i], feature = m->features[slot];
-        double value = term_frequency(m, s->counts[slot]);
-        s->values[i] = value;
+        s->values[i] = term_frequency(m, s->counts[slot]);
         s->used[i] = feature;
         __builtin_prefetch(m->rows + (size_t)feature * (size_t)m->stride);
-        squares += value * value * m->squares[slot];
+        if (!located) s->counts[slot] = 0;
     }
+    add_rows(m->rows, (size_t)m->stride, s->used, s->values, n, m->once, s->sums);
+    if (!located) s->n_touched[block] = 0;
+    double squares = s->sums[m->n_categories];
     return squares > 0 ? (block ? m->gram_weight : 1.0) / sqrt(squares) : 0;
+}
+
+static int score_narrative(const Model *m, Scratch *s, const uint8_t *text, size_t n,
+                           double *out) {
+    if (count_narrative(m, s, text, n, 0)) return -1;
+    for (int j = 0; j < m->n_categories; j++) out[j] = m->intercept[j];
+    for (int block = 0; block < 2; block++) {
+        if (!s->n_touched[block]) continue;
+        double factor = sum_block(m, s, block, 0);
+        for (int j = 0; j < m->n_categories; j++) out[j] += factor * s->sums[j];
+    }
+    return 0;
+}
+
+/* The first narrative that begins at `place` or after it. */
+static Py_ssize_t find_narrative(const int64_t *offsets, Py_ssize_t n, int64_t place) {
+    Py_ssize_t low = 0, high = n;
+    while (low < high) {
+        Py_ssize_t middle = low + (high - low) / 2;
+        if (offsets[middle] < place) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/* Take the next stretch of text that no thread has, until none is left, and score the narratives
+   that begin in it. Threads that are held up thus take fewer. */
+static int score_stretches(const Model *m, const uint8_t *text, const int64_t *offsets,
+                           Py_ssize_t n, double *out, int calibrated, int64_t *taken,
+                           int64_t size) {
+    Scratch s;
+    int failed = make_scratch(&s, m);
+    const Py_ssize_t k = m->n_categories;
+    while (!failed) {
+        int64_t stretch = __atomic_fetch_add(taken, 1, __ATOMIC_RELAXED);
+        if (stretch < 0 || stretch > (offsets[n] - offsets[0]) / size) break;
+        int64_t place = offsets[0] + stretch * size;
+        Py_ssize_t from = find_narrative(offsets, n, place),
+                   to = find_narrative(offsets, n, place + size);
+        for (Py_ssize_t i = from; i < to && !failed; i++) {
+            double *row = out + i * k;
+            failed = score_narrative(m, &s, text + offsets[i],
+                                     (size_t)(offsets[i + 1] - offsets[i]), row);
+            for (Py_ssize_t j = 0; calibrated && j < k; j++)
+                row[j] = row[j] * m->slope[j] + m->offset[j];
+        }
+        if (calibrated && !failed) squash(out + from * k, (size_t)((to - from) * k));
+    }
+    free_scratch(&s);
+    return failed;
 }
 
 static void forget(Scratch *s) {
@@ -620,27 +759,12 @@ static void forget(Scratch *s) {
     s->n_occurrences = 0;
 }
 
-static int score_narrative(const Model *m, Scratch *s, const uint8_t *text, size_t n,
-                           double *out) {
-    if (count_narrative(m, s, text, n, 0)) return -1;
-    for (int j = 0; j < m->n_categories; j++) out[j] = 0;
-    for (int block = 0; block < 2; block++) {
-        if (!s->n_touched[block]) continue;
-        double factor = block_factor(m, s, block);
-        add_rows(m->rows, (size_t)m->stride, s->used, s->values, s->n_touched[block],
-                 s->sums);
-        for (int j = 0; j < m->n_categories; j++) out[j] += factor * s->sums[j];
-    }
-    forget(s);
-    return 0;
-}
-
 /* A term's value is shared equally among its occurrences; each falls to the part it begins in. */
 static int locate_narrative(const Model *m, Scratch *s, const uint8_t *text, size_t n,
                             const int64_t *starts, size_t n_parts, double *out) {
     if (count_narrative(m, s, text, n, 1)) return -1;
     for (size_t i = 0; i < n_parts * (size_t)m->n_categories; i++) out[i] = 0;
-    double factors[2] = {block_factor(m, s, 0), block_factor(m, s, 1)};
+    double factors[2] = {sum_block(m, s, 0, 1), sum_block(m, s, 1, 1)};
     for (size_t i = 0; n_parts && i < s->n_occurrences; i++) {
         uint32_t slot = s->occurrences[i].slot, feature = m->features[slot];
         if (feature == m->n_features) continue;
@@ -660,6 +784,18 @@ static int locate_narrative(const Model *m, Scratch *s, const uint8_t *text, siz
     return 0;
 }
 
+static int locate_parts(const Model *m, const uint8_t *text, const int64_t *offsets, Py_ssize_t n,
+                        double *out, const int64_t *parts, const int64_t *starts) {
+    Scratch s;
+    int failed = make_scratch(&s, m);
+    for (Py_ssize_t i = 0; i < n && !failed; i++)
+        failed = locate_narrative(m, &s, text + offsets[i], (size_t)(offsets[i + 1] - offsets[i]),
+                                  starts + parts[i], (size_t)(parts[i + 1] - parts[i]),
+                                  out + parts[i] * m->n_categories);
+    free_scratch(&s);
+    return failed;
+}
+
 /* ---- Python ---- */
 
 static const char *CAPSULE = "boundary_research.classifier._kernel.Model";
@@ -668,9 +804,8 @@ static void free_model(Model *m) {
     for (int i = 0; i < N_BUFFERS; i++)
         if (m->buffers[i].obj) PyBuffer_Release(m->buffers + i);
     free(m->word_places.displacements); free(m->edge_places.displacements);
-    free(m->gram_places.displacements); free(m->words); free(m->edges); free(m->edge_nodes);
-    free(m->grams);
-    free(m->gram_entries); free(m->features); free(m->squares); free(m);
+    free(m->gram_places.displacements); free(m->words); free(m->word_entries); free(m->edges);
+    free(m->edge_nodes); free(m->grams); free(m->gram_entries); free(m->features); free(m);
 }
 
 static void destroy(PyObject *capsule) {
@@ -743,85 +878,107 @@ static void make_masks(Model *m) {
     }
 }
 
-static int fill_tables(Model *m, const uint64_t *word_keys, const uint32_t *word_slots,
-                       const uint32_t *edge_slots, const uint64_t *gram_keys,
-                       const uint32_t *gram_slots, const size_t *n) {
-    size_t w = (size_t)m->word_places.mask + 1, e = (size_t)m->edge_places.mask + 1,
-           g = (size_t)m->gram_places.mask + 1;
-    const uint32_t *word_features = m->buffers[WORD_FEATURES].buf;
-    const uint64_t *edge_keys = m->buffers[EDGE_KEYS].buf;
-    const uint32_t *edge_nodes = m->buffers[EDGE_NODES].buf;
-    const uint32_t *edge_features = m->buffers[EDGE_FEATURES].buf;
-    const uint32_t *gram_features = m->buffers[GRAM_FEATURES].buf;
-    m->first_edge = (uint32_t)w + 1;
-    m->first_gram = (uint32_t)(w + e) + 2;
-    m->n_slots = m->first_gram + (uint32_t)g;
-    m->words = malloc((w + 1) * sizeof *m->words);
-    m->edges = malloc((e + 1) * sizeof *m->edges);
-    m->edge_nodes = malloc((e + 1) * sizeof *m->edge_nodes);
-    m->grams = calloc(g, sizeof *m->grams);
-    m->gram_entries = calloc(g, sizeof *m->gram_entries);
+/* Each of the next three gives the terms of one table their slots and fills it; `hashes` is room.
+   The pools end in slack, so that keys may be read 16 bytes at a time. */
+static int place_words(Model *m, uint64_t *hashes, uint32_t *slots, size_t n) {
+    WordKey *keys = malloc((n + 1) * sizeof *keys);
+    if (!keys) return -1;
+    for (size_t i = 0; i < n; i++) {
+        int64_t start = i ? m->word_ends[i - 1] : 0;
+        word_key(m, m->word_pool + start, (size_t)(m->word_ends[i] - start), &keys[i].low,
+                 &keys[i].high);
+        hashes[i] = word_hash(keys[i].low, keys[i].high);
+    }
+    int result = make_places(&m->word_places, hashes, n, slots);
+    size_t room = (size_t)m->word_places.mask + 2;
+    m->words = calloc(room, sizeof *m->words);
+    m->word_entries = calloc(room, sizeof *m->word_entries);
+    if (!m->words || !m->word_entries) result = -1;
+    for (size_t i = 0; i < n && !result; i++) {
+        m->words[slots[i]] = keys[i];
+        m->word_entries[slots[i]] = (uint32_t)i;
+    }
+    free(keys);
+    return result;
+}
+
+/* In Python word i alone is node i; here it is the word's slot, and other nodes come after. */
+INLINE uint64_t edge_key(const Model *m, const uint32_t *word_slots, size_t n_words, uint64_t key) {
+    uint64_t parent = key >> 32, first = (uint64_t)m->word_places.mask + 2;
+    parent = parent < n_words ? word_slots[parent] : first + parent - n_words;
+    return parent << 32 | word_slots[key & NONE];
+}
+
+static int place_edges(Model *m, uint64_t *hashes, uint32_t *slots, size_t n,
+                       const uint32_t *word_slots, size_t n_words) {
+    const uint64_t *keys = m->buffers[EDGE_KEYS].buf;
+    const uint32_t *nodes = m->buffers[EDGE_NODES].buf;
+    for (size_t i = 0; i < n; i++) hashes[i] = mix(edge_key(m, word_slots, n_words, keys[i]));
+    int result = make_places(&m->edge_places, hashes, n, slots);
+    size_t room = (size_t)m->edge_places.mask + 2;
+    m->edges = malloc(room * sizeof *m->edges);
+    m->edge_nodes = malloc(room * sizeof *m->edge_nodes);
+    if (!m->edges || !m->edge_nodes) return -1;
+    memset(m->edges, 0xFF, room * sizeof *m->edges);
+    memset(m->edge_nodes, 0xFF, room * sizeof *m->edge_nodes);
+    for (size_t i = 0; i < n && !result; i++) {
+        m->edges[slots[i]] = edge_key(m, word_slots, n_words, keys[i]);
+        m->edge_nodes[slots[i]] = m->word_places.mask + 2 + nodes[i] - (uint32_t)n_words;
+    }
+    return result;
+}
+
+static int place_grams(Model *m, uint64_t *hashes, uint32_t *slots, size_t n) {
+    uint64_t *keys = malloc((n + 1) * sizeof *keys);
+    if (!keys) return -1;
+    for (size_t i = 0; i < n; i++) {
+        int64_t start = i ? m->gram_ends[i - 1] : 0;
+        keys[i] = gram_key(m->gram_pool + start, (size_t)(m->gram_ends[i] - start));
+        hashes[i] = mix(keys[i]);
+    }
+    int result = make_places(&m->gram_places, hashes, n, slots);
+    size_t room = (size_t)m->gram_places.mask + 1;
+    m->grams = calloc(room, sizeof *m->grams);
+    m->gram_entries = calloc(room, sizeof *m->gram_entries);
+    if (!m->grams || !m->gram_entries) result = -1;
+    for (size_t i = 0; i < n && !result; i++) {
+        m->grams[slots[i]] = keys[i];
+        m->gram_entries[slots[i]] = (uint32_t)i;
+    }
+    free(keys);
+    return result;
+}
+
+static int place_features(Model *m, const uint32_t *slots, const size_t *n) {
+    m->first_edge = m->word_places.mask + 2;
+    m->first_gram = m->first_edge + m->edge_places.mask + 2;
+    m->n_slots = m->first_gram + m->gram_places.mask + 1;
     m->features = malloc(((size_t)m->n_slots + 1) * sizeof *m->features);
-    m->squares = malloc(((size_t)m->n_slots + 1) * sizeof *m->squares);
-    if (!m->words || !m->edges || !m->edge_nodes || !m->grams || !m->gram_entries ||
-        !m->features || !m->squares)
-        return -1;
-    for (size_t i = 0; i <= w; i++) m->words[i] = (WordSlot){0, 0, NONE};
-    for (size_t i = 0; i <= e; i++) {
-        m->edges[i] = ~0ull;
-        m->edge_nodes[i] = NONE;
-    }
+    if (!m->features) return -1;
     for (size_t i = 0; i <= m->n_slots; i++) m->features[i] = m->n_features;
-    for (size_t i = 0; i < n[0]; i++) {
-        m->words[word_slots[i]] = (WordSlot){word_keys[2 * i], word_keys[2 * i + 1], (uint32_t)i};
-        m->features[word_slots[i]] = word_features[i];
+    const int buffers[3] = {WORD_FEATURES, EDGE_FEATURES, GRAM_FEATURES};
+    const uint32_t firsts[3] = {0, m->first_edge, m->first_gram};
+    for (int table = 0; table < 3; table++) {
+        const uint32_t *features = m->buffers[buffers[table]].buf;
+        for (size_t i = 0; i < n[table]; i++) m->features[firsts[table] + *slots++] = features[i];
     }
-    for (size_t i = 0; i < n[1]; i++) {
-        m->edges[edge_slots[i]] = edge_keys[i];
-        m->edge_nodes[edge_slots[i]] = edge_nodes[i];
-        m->features[m->first_edge + edge_slots[i]] = edge_features[i];
-    }
-    for (size_t i = 0; i < n[2]; i++) {
-        m->grams[gram_slots[i]] = gram_keys[i];
-        m->gram_entries[gram_slots[i]] = (uint32_t)i;
-        m->features[m->first_gram + gram_slots[i]] = gram_features[i];
-    }
-    for (size_t i = 0; i <= m->n_slots; i++)
-        m->squares[i] = m->rows[(size_t)m->features[i] * (size_t)m->stride + m->n_categories];
     return 0;
 }
 
 static int build_tables(Model *m) {
     size_t n[3] = {(size_t)m->buffers[WORD_ENDS].len / 8, (size_t)m->buffers[EDGE_KEYS].len / 8,
                    (size_t)m->buffers[GRAM_ENDS].len / 8};
-    const uint64_t *edge_keys = m->buffers[EDGE_KEYS].buf;
     int result = -1;
-    size_t most = n[0] > n[1] ? n[0] : n[1];
-    most = most > n[2] ? most : n[2];
-    uint64_t *hashes = malloc((most + 1) * 8), *word_keys = malloc((2 * n[0] + 1) * 8),
-             *gram_keys = malloc((n[2] + 1) * 8);
+    uint64_t *hashes = malloc((n[0] + n[1] + n[2] + 1) * sizeof(uint64_t));
     uint32_t *slots = malloc((n[0] + n[1] + n[2] + 1) * sizeof(uint32_t));
-    if (!hashes || !word_keys || !gram_keys || !slots) goto done;
+    if (!hashes || !slots) goto done;
     make_masks(m);
-    /* The pools end in slack, so that keys may be read 16 bytes at a time. */
-    for (size_t i = 0; i < n[0]; i++) {
-        int64_t start = i ? m->word_ends[i - 1] : 0;
-        uint64_t *key = word_keys + 2 * i;
-        word_key(m, m->word_pool + start, (size_t)(m->word_ends[i] - start), key, key + 1);
-        hashes[i] = word_hash(key[0], key[1]);
-    }
-    if ((result = make_places(&m->word_places, hashes, n[0], slots))) goto done;
-    for (size_t i = 0; i < n[1]; i++) hashes[i] = mix(edge_keys[i]);
-    if ((result = make_places(&m->edge_places, hashes, n[1], slots + n[0]))) goto done;
-    for (size_t i = 0; i < n[2]; i++) {
-        int64_t start = i ? m->gram_ends[i - 1] : 0;
-        gram_keys[i] = gram_key(m->gram_pool + start, (size_t)(m->gram_ends[i] - start));
-        hashes[i] = mix(gram_keys[i]);
-    }
-    if ((result = make_places(&m->gram_places, hashes, n[2], slots + n[0] + n[1]))) goto done;
-    result = fill_tables(m, word_keys, slots, slots + n[0], gram_keys, slots + n[0] + n[1], n);
+    if ((result = place_words(m, hashes, slots, n[0]))) goto done;
+    if ((result = place_edges(m, hashes, slots + n[0], n[1], slots, n[0]))) goto done;
+    if ((result = place_grams(m, hashes, slots + n[0] + n[1], n[2]))) goto done;
+    result = place_features(m, slots, n);
 done:
-    free(hashes); free(word_keys); free(gram_keys); free(slots);
+    free(hashes); free(slots);
     return result;
 }
 
@@ -839,6 +996,19 @@ static int check_features(const Py_buffer *features, uint32_t n_features) {
     const uint32_t *feature = features->buf;
     for (Py_ssize_t i = 0; i < features->len / 4; i++)
         if (feature[i] > n_features) return 0;
+    return 1;
+}
+
+/* An edge leads from a node to a word, and to a node that is not a single word. */
+static int check_edges(const Model *m) {
+    const uint64_t *keys = m->buffers[EDGE_KEYS].buf;
+    const uint32_t *nodes = m->buffers[EDGE_NODES].buf;
+    size_t n_words = (size_t)m->buffers[WORD_ENDS].len / 8,
+           n = (size_t)m->buffers[EDGE_KEYS].len / 8;
+    for (size_t i = 0; i < n; i++)
+        if ((keys[i] & NONE) >= n_words || keys[i] >> 32 >= n_words + n || nodes[i] < n_words ||
+            nodes[i] >= n_words + n)
+            return 0;
     return 1;
 }
 
@@ -896,6 +1066,9 @@ static int check_model(Model *m) {
     m->word_ends = b[WORD_ENDS].buf;
     m->gram_ends = b[GRAM_ENDS].buf;
     m->rows = b[ROWS].buf;
+    m->intercept = b[HEAD].buf;
+    m->slope = m->intercept + m->n_categories;
+    m->offset = m->slope + m->n_categories;
     return b[FLAGS].len == N_CODE_POINTS && b[LOWER].len == 4 * (Py_ssize_t)N_CODE_POINTS &&
            b[WORD_FEATURES].len * 2 == b[WORD_ENDS].len &&
            b[EDGE_NODES].len * 2 == b[EDGE_KEYS].len &&
@@ -906,6 +1079,7 @@ static int check_model(Model *m) {
            m->longest_gram <= LONGEST_NGRAM && (!m->longest_gram || m->shortest_gram > 0) &&
            b[ROWS].len == 8 * (Py_ssize_t)m->stride * ((Py_ssize_t)m->n_features + 1) &&
            check_ends(b + WORD_POOL, b + WORD_ENDS) && check_ends(b + GRAM_POOL, b + GRAM_ENDS) &&
+           b[HEAD].len == 3 * 8 * (Py_ssize_t)m->n_categories && check_edges(m) &&
            check_features(b + WORD_FEATURES, m->n_features) &&
            check_features(b + EDGE_FEATURES, m->n_features) &&
            check_features(b + GRAM_FEATURES, m->n_features) && measure_growth(m) && check_ascii(m);
@@ -916,8 +1090,8 @@ static PyObject *build(PyObject *self, PyObject *args) {
     Model *m = calloc(1, sizeof *m);
     if (!m) return PyErr_NoMemory();
     Py_buffer *b = m->buffers;
-    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*y*y*y*y*y*y*Iiiiiid", b, b + 1, b + 2, b + 3, b + 4,
-                          b + 5, b + 6, b + 7, b + 8, b + 9, b + 10, b + 11, b + 12,
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*y*y*y*y*y*y*y*y*Iiiiiid", b, b + 1, b + 2, b + 3, b + 4,
+                          b + 5, b + 6, b + 7, b + 8, b + 9, b + 10, b + 11, b + 12, b + 13,
                           &m->n_features, &m->n_categories, &m->stride, &m->longest_run,
                           &m->shortest_gram, &m->longest_gram, &m->gram_weight)) {
         /* A failed parse has released what it took. */
@@ -936,6 +1110,8 @@ static PyObject *build(PyObject *self, PyObject *args) {
         PyErr_SetString(PyExc_ValueError, "two terms of the model are the same");
         return NULL;
     }
+    for (int i = 0; i < 16; i++) m->once[i] = (i == m->n_categories % 8 + 8) || i < 8;
+    m->once[m->n_categories % 8] = 0;
     for (int i = 1; i < MOST_LOGS; i++) m->logs[i] = 1 + log((double)i);
     PyObject *capsule = PyCapsule_New(m, CAPSULE, destroy);
     if (!capsule) free_model(m);
@@ -950,49 +1126,7 @@ static int check_offsets(const Py_buffer *offsets, Py_ssize_t end, int64_t most)
     return at[offsets->len / 8 - 1] <= end;
 }
 
-/* score(model, bytes, offsets, out): out gets a row of scores for each narrative.
-   score(model, bytes, offsets, out, part_offsets, part_starts): one for each part of each. */
-static PyObject *score(PyObject *self, PyObject *args) {
-    (void)self;
-    PyObject *capsule;
-    Py_buffer text = {0}, offsets = {0}, out = {0}, parts = {0}, starts = {0};
-    if (!PyArg_ParseTuple(args, "Oy*y*w*|y*y*", &capsule, &text, &offsets, &out, &parts, &starts))
-        return NULL;
-    const Model *m = PyCapsule_GetPointer(capsule, CAPSULE);
-    Py_ssize_t n = offsets.len / 8 - 1, width = 8 * (Py_ssize_t)(m ? m->n_categories : 1);
-    int located = parts.obj != NULL, wrong = 0, failed = 0;
-    if (m) {
-        wrong = !check_offsets(&offsets, text.len, LONGEST_TEXT);
-        if (located)
-            wrong = wrong || !starts.obj || parts.len != offsets.len ||
-                    !check_offsets(&parts, starts.len / 8, INT64_MAX) ||
-                    out.len != starts.len / 8 * width;
-        else
-            wrong = wrong || out.len != n * width;
-    }
-    if (m && !wrong) {
-        Scratch s;
-        const int64_t *at = offsets.buf, *part = parts.buf, *start = starts.buf;
-        double *to = out.buf;
-        Py_BEGIN_ALLOW_THREADS
-        failed = make_scratch(&s, m);
-        for (Py_ssize_t i = 0; i < n && !failed; i++) {
-            const uint8_t *p = (const uint8_t *)text.buf + at[i];
-            size_t length = (size_t)(at[i + 1] - at[i]);
-            failed = located
-                         ? locate_narrative(m, &s, p, length, start + part[i],
-                                            (size_t)(part[i + 1] - part[i]),
-                                            to + part[i] * m->n_categories)
-                         : score_narrative(m, &s, p, length, to + i * m->n_categories);
-        }
-        free_scratch(&s);
-        Py_END_ALLOW_THREADS
-    }
-    PyBuffer_Release(&text);
-    PyBuffer_Release(&offsets);
-    PyBuffer_Release(&out);
-    if (parts.obj) PyBuffer_Release(&parts);
-    if (starts.obj) PyBuffer_Release(&starts);
+static PyObject *answer(const Model *m, int wrong, int failed) {
     if (!m) return NULL;
     if (wrong) {
         PyErr_SetString(PyExc_ValueError, "offsets or the output do not fit the text");
@@ -1002,9 +1136,71 @@ static PyObject *score(PyObject *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* score(model, bytes, offsets, out, calibrated, taken, size): out gets a row of scores, or of
+   probabilities, for each narrative. Several threads may call it with the same arguments: `taken`
+   counts the stretches of `size` bytes that one of them has begun. */
+static PyObject *score(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *capsule;
+    Py_buffer text = {0}, offsets = {0}, out = {0}, taken = {0};
+    int calibrated, wrong = 0, failed = 0;
+    long long size;
+    if (!PyArg_ParseTuple(args, "Oy*y*w*pw*L", &capsule, &text, &offsets, &out, &calibrated, &taken,
+                          &size))
+        return NULL;
+    const Model *m = PyCapsule_GetPointer(capsule, CAPSULE);
+    if (m) {
+        Py_ssize_t n = offsets.len / 8 - 1;
+        wrong = !check_offsets(&offsets, text.len, LONGEST_TEXT) || size < 1 || size > 1ll << 40 ||
+                out.len != n * 8 * (Py_ssize_t)m->n_categories || taken.len != 8 ||
+                (uintptr_t)taken.buf % 8;
+        if (!wrong) {
+            Py_BEGIN_ALLOW_THREADS
+            failed = score_stretches(m, text.buf, offsets.buf, n, out.buf, calibrated, taken.buf,
+                                     size);
+            Py_END_ALLOW_THREADS
+        }
+    }
+    PyBuffer_Release(&text);
+    PyBuffer_Release(&offsets);
+    PyBuffer_Release(&out);
+    PyBuffer_Release(&taken);
+    return answer(m, wrong, failed);
+}
+
+/* locate(model, bytes, offsets, out, part_offsets, part_starts): out gets a row of scores, without
+   intercepts, for each part of each narrative. */
+static PyObject *locate(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *capsule;
+    Py_buffer text = {0}, offsets = {0}, out = {0}, parts = {0}, starts = {0};
+    int wrong = 0, failed = 0;
+    if (!PyArg_ParseTuple(args, "Oy*y*w*y*y*", &capsule, &text, &offsets, &out, &parts, &starts))
+        return NULL;
+    const Model *m = PyCapsule_GetPointer(capsule, CAPSULE);
+    if (m) {
+        wrong = !check_offsets(&offsets, text.len, LONGEST_TEXT) || parts.len != offsets.len ||
+                !check_offsets(&parts, starts.len / 8, INT64_MAX) ||
+                out.len != starts.len / 8 * 8 * (Py_ssize_t)m->n_categories;
+        if (!wrong) {
+            Py_BEGIN_ALLOW_THREADS
+            failed = locate_parts(m, text.buf, offsets.buf, offsets.len / 8 - 1, out.buf, parts.buf,
+                                  starts.buf);
+            Py_END_ALLOW_THREADS
+        }
+    }
+    PyBuffer_Release(&text);
+    PyBuffer_Release(&offsets);
+    PyBuffer_Release(&out);
+    PyBuffer_Release(&parts);
+    PyBuffer_Release(&starts);
+    return answer(m, wrong, failed);
+}
+
 static PyMethodDef methods[] = {
     {"build", build, METH_VARARGS, "Build a model from its arrays."},
-    {"score", score, METH_VARARGS, "Score narratives, or the parts of narratives."},
+    {"score", score, METH_VARARGS, "Score narratives."},
+    {"locate", locate, METH_VARARGS, "Score the parts of narratives."},
     {NULL, NULL, 0, NULL},
 };
 

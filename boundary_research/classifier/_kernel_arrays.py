@@ -32,7 +32,8 @@ def kernel_arguments(classifier: NarrativeClassifier) -> tuple[Any, ...] | None:
     idf = np.concatenate(
         [vectorizer.idf_[name] for name in vectorizer.vocabulary_] or [np.empty(0)]
     )
-    if len(idf) != n:
+    head = np.stack([classifier.intercept_, classifier.slope_, classifier.offset_])
+    if len(idf) != n or head.shape != (3, k):
         return None
     low, high = vectorizer.words or (1, 0)
     words, word_features, edges = _word_trie(word_terms, low, high, n)
@@ -47,6 +48,7 @@ def kernel_arguments(classifier: NarrativeClassifier) -> tuple[Any, ...] | None:
         *_pool(gram_terms),
         np.arange(len(word_terms), n, dtype=np.uint32),
         _rows(classifier.coef_, idf),
+        np.ascontiguousarray(head, dtype=float),
         n,
         k,
         _stride(k),

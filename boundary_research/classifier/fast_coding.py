@@ -17,7 +17,6 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from boundary_research._checks import DataError
-from boundary_research.classifier._calibration import expit
 from boundary_research.classifier._inputs import check_texts
 from boundary_research.classifier._kernel_arrays import kernel_arguments
 from boundary_research.classifier.evidence import find_evidence
@@ -28,7 +27,8 @@ try:
 except ImportError:
     _kernel = None
 
-_BYTES_A_TASK = 1 << 19
+_BYTES_A_THREAD = 1 << 19  # of text; for less, a thread is not worth its start
+_BYTES_A_STRETCH = 1 << 15
 _TOLERANCE = 1e-9
 
 
@@ -78,7 +78,7 @@ class FastCoder:
         """Return the uncalibrated scores, shape (n, k); see `predict_proba`."""
         if self._model is not None:
             try:
-                return self._scores(*_as_utf8(texts)) + self.classifier.intercept_
+                return self._scores(*_as_utf8(texts), calibrated=False)
             except _TooLongError:
                 pass
         return self.classifier.decision_function(_as_list(texts))
@@ -101,8 +101,12 @@ class FastCoder:
         DataError
             If an entry is missing or not text.
         """
-        scores = self.decision_function(texts)
-        return expit(scores * self.classifier.slope_ + self.classifier.offset_)
+        if self._model is not None:
+            try:
+                return self._scores(*_as_utf8(texts), calibrated=True)
+            except _TooLongError:
+                pass
+        return self.classifier.predict_proba(_as_list(texts))
 
     def clause_weights(self, text: str, starts: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return what each part of a text adds to the score of each category.
@@ -141,37 +145,36 @@ class FastCoder:
         weighed: Any = _WeighedClauses(self)
         return find_evidence(weighed, text, categories, most=most, share=share)
 
-    def _scores(self, data: Any, offsets: np.ndarray) -> np.ndarray:
-        n = len(offsets) - 1
-        scores = np.empty((n, len(self.classifier.coef_)))
-        if not n or not scores.size:
-            return scores
-        tasks = max(1, min(n, int(offsets[-1] - offsets[0]) // _BYTES_A_TASK))
-        if tasks == 1 or self.threads == 1:
-            _kernel.score(self._model, data, offsets, scores)
-            return scores
-        goals = np.linspace(offsets[0], offsets[-1], tasks + 1)[1:-1]
-        cuts = np.unique(np.concatenate([[0], np.searchsorted(offsets, goals), [n]]))
+    def _scores(self, data: Any, offsets: np.ndarray, *, calibrated: bool) -> np.ndarray:
+        out = np.empty((len(offsets) - 1, len(self.classifier.coef_)))
+        taken = np.zeros(1, dtype=np.int64)
 
-        def score(low: int, high: int) -> None:
-            _kernel.score(self._model, data, offsets[low : high + 1], scores[low:high])
+        def work() -> None:
+            """Score stretches of text until no thread has one left to begin."""
+            _kernel.score(self._model, data, offsets, out, calibrated, taken, _BYTES_A_STRETCH)
 
-        with ThreadPoolExecutor(min(self.threads, len(cuts) - 1)) as pool:
-            list(pool.map(score, cuts[:-1], cuts[1:]))
-        return scores
+        helpers = min(self.threads, int(offsets[-1] - offsets[0]) // _BYTES_A_THREAD) - 1
+        if helpers < 1:
+            work()
+            return out
+        with ThreadPoolExecutor(helpers) as pool:
+            tasks = [pool.submit(work) for _ in range(helpers)]
+            work()
+        for task in tasks:
+            task.result()
+        return out
 
     def _clause_weights(self, data: Any, offsets: np.ndarray, starts: np.ndarray) -> np.ndarray:
         weights = np.empty((len(starts), len(self.classifier.coef_)))
         parts = np.array([0, len(starts)], dtype=np.int64)
-        _kernel.score(self._model, data, offsets, weights, parts, starts)
+        _kernel.locate(self._model, data, offsets, weights, parts, starts)
         return weights
 
     def _agrees(self) -> bool:
         """Ask both paths about a few terms, so that a model of another form is never miscoded."""
         terms = [list(block) for block in self.classifier.vectorizer_.vocabulary_.values()]
         probes = [" ".join(some[:: max(1, len(some) // 40)]) for some in terms] + ["A b, c.", ""]
-        ours = self._scores(*_as_utf8(probes)) + self.classifier.intercept_
-        ours = expit(ours * self.classifier.slope_ + self.classifier.offset_)
+        ours = self._scores(*_as_utf8(probes), calibrated=True)
         theirs = self.classifier.predict_proba(probes)
         return bool(np.allclose(ours, theirs, rtol=0, atol=_TOLERANCE))
 
