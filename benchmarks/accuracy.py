@@ -15,7 +15,7 @@ import argparse
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,22 @@ from sklearn.model_selection import GroupKFold, KFold, cross_val_predict
 from sklearn.pipeline import make_union
 from sklearn.svm import LinearSVC
 
+from boundary_research.classifier.combined_model import CombinedClassifier
 from boundary_research.classifier.decisions import code
-from boundary_research.classifier.default_model import combine_with_encoder
+from boundary_research.classifier.default_model import (
+    TrainingSet,
+    build_training_set,
+    combine_with_encoder,
+    default_encoder,
+    default_training_set,
+    train_default_classifier,
+)
 from boundary_research.classifier.diagnostics import calibration_error, example_scores
+from boundary_research.classifier.embedding_model import EncoderClassifier
 from boundary_research.classifier.evaluation import evaluate
 from boundary_research.classifier.faithfulness import measure_faithfulness, span_agreement
 from boundary_research.classifier.keywords import KeywordCoder
-from boundary_research.classifier.model import EVIDENCE_PARAMETERS, NarrativeClassifier
+from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.codebook.model import load_codebook
 from boundary_research.corpus.bundled import Corpus, load_corpus
 
@@ -90,8 +99,13 @@ def run_peer(
     groups: Sequence[str] | None,
     *,
     tuned: bool,
+    auxiliary: Sequence[bool] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities and predictions of one scikit-learn model a category."""
+    """Return probabilities and predictions of one scikit-learn model a category.
+
+    Thresholds are tuned on narratives that are not auxiliary, as the classes here do.
+    """
+    own = np.ones(len(train), dtype=bool) if auxiliary is None else ~np.array(auxiliary)
     probabilities = np.zeros((len(test), codes.shape[1]))
     predicted = np.zeros(probabilities.shape, dtype=bool)
     vectorizer = ngrams()
@@ -104,7 +118,7 @@ def run_peer(
             out = cross_val_predict(
                 model, features, y, groups=groups, cv=folds, method="predict_proba"
             )[:, 1]
-            threshold = best_threshold(out, y)
+            threshold = best_threshold(out[own], y[own])
         probabilities[:, j] = model.fit(features, y).predict_proba(unseen)[:, 1]
         predicted[:, j] = probabilities[:, j] >= threshold
     return probabilities, predicted
@@ -170,46 +184,54 @@ def search() -> list[str]:
     return [f"## Search on {len(ids)} narratives, 5 folds of whole authors", as_markdown(rows)]
 
 
+def run_peers(learned: TrainingSet, unseen: list[str]) -> dict[str, Any]:
+    """Return what scikit-learn's usual models say of unseen narratives."""
+    logistic = LogisticRegression(class_weight="balanced", solver="liblinear")
+    svm = CalibratedClassifierCV(LinearSVC(class_weight="balanced"), cv=5)
+    return {
+        name: run_peer(
+            model,
+            learned.texts,
+            learned.codes,
+            unseen,
+            learned.options["groups"],
+            tuned=tuned,
+            auxiliary=learned.options["auxiliary"],
+        )
+        for name, model, tuned in (
+            ("TF-IDF + logistic regression at .5", logistic, False),
+            ("TF-IDF + logistic regression, tuned thresholds", logistic, True),
+            ("TF-IDF + calibrated SVM, tuned thresholds", svm, True),
+        )
+    }
+
+
 def compare_on_test_authors() -> list[str]:
     """Return the table on the corpus's test authors, and what belongs to it."""
     corpus = load_corpus()
     is_test = corpus.incidents["split"] == "test"
     train = corpus.subset(corpus.incidents.loc[~is_test, "incident_id"])
     test = corpus.subset(corpus.incidents.loc[is_test, "incident_id"])
-    texts, unseen = train.incidents["narrative"].tolist(), test.incidents["narrative"].tolist()
-    authors = train.incidents["author_id"].tolist()
+    alone, learned = build_training_set(train), default_training_set()
+    unseen = test.incidents["narrative"].tolist()
     codes = test.codes.loc[test.incidents["incident_id"]]
-    learned = train.codes.loc[train.incidents["incident_id"]]
-    keywords = KeywordCoder(load_codebook()).fit(texts, learned).predict(unseen)
+    keywords = KeywordCoder(load_codebook()).fit(alone.texts, alone.codes).predict(unseen)
     rows = [row_of("keywords of the codebook", test, codes, None, keywords.to_numpy())]
-    logistic = LogisticRegression(class_weight="balanced", solver="liblinear")
-    svm = CalibratedClassifierCV(LinearSVC(class_weight="balanced"), cv=5)
-    for name, model, tuned in (
-        ("TF-IDF + logistic regression at .5", logistic, False),
-        ("TF-IDF + logistic regression, tuned thresholds", logistic, True),
-        ("TF-IDF + calibrated SVM, tuned thresholds", svm, True),
-    ):
-        result = run_peer(model, texts, learned, unseen, authors, tuned=tuned)
-        rows.append(row_of(name, test, codes, *result))
-    plain = NarrativeClassifier().fit(texts, learned, groups=authors)
-    rows.append(
-        row_of(
-            "NarrativeClassifier without evidence",
-            test,
-            codes,
-            plain.predict_proba(unseen),
-            plain.predict(unseen),
-        )
-    )
+    for part, what in ((alone, ""), (learned, ", with contrasts")):
+        for name, result in run_peers(part, unseen).items():
+            rows.append(row_of(name + what, test, codes, *result))
+    groups = alone.options["groups"]
+    plain = NarrativeClassifier().fit(alone.texts, alone.codes, groups=groups)
+    marked = NarrativeClassifier().fit(alone.texts, alone.codes, **alone.options)
     start = time.perf_counter()
-    model = NarrativeClassifier(**EVIDENCE_PARAMETERS).fit(
-        texts, learned, groups=authors, evidence=train.evidence
-    )
+    model = train_default_classifier()
     seconds = time.perf_counter() - start
     both = combine_with_encoder(model)
     encoder = both.members_[0]
     for name, member in (
-        ("n-grams alone: default_classifier(fast=True)", model),
+        ("NarrativeClassifier", plain),
+        ("NarrativeClassifier, with evidence", marked),
+        ("the same with contrasts: default_classifier(fast=True)", model),
         ("the encoder alone", encoder),
         ("**the default: n-grams and encoder**", both),
     ):
@@ -231,7 +253,8 @@ def compare_on_test_authors() -> list[str]:
         as_markdown(rows),
         f"Macro F1 of the default: 95% interval {macro['conf_low']:.3f} to "
         f"{macro['conf_high']:.3f} over draws of the three authors. Trained on "
-        f"{len(texts)} narratives (the n-grams in {seconds:.0f} s; the encoder comes with "
+        f"{len(alone.texts)} narratives of the corpus and {len(learned.texts) - len(alone.texts)} "
+        f"contrast narratives (the n-grams in {seconds:.0f} s; the encoder comes with "
         "the package, from benchmarks/train_default_encoder.py). "
         "`pairs right`: contrast pairs (two narratives a few words apart) right on both sides in "
         "every category in which they differ.",
@@ -243,27 +266,45 @@ def compare_on_test_authors() -> list[str]:
     ]
 
 
+def code_by_logistic(train: list[str], codes: pd.DataFrame, test: list[str]) -> np.ndarray:
+    """Return what scikit-learn's logistic regression with tuned thresholds predicts."""
+    logistic = LogisticRegression(class_weight="balanced", solver="liblinear")
+    return run_peer(logistic, train, codes, test, None, tuned=True)[1]
+
+
+# What is trained anew on real narratives.
+CODERS: dict[str, Callable[[list[str], pd.DataFrame, list[str]], np.ndarray]] = {
+    "TF-IDF + logistic regression, tuned": code_by_logistic,
+    "NarrativeClassifier (n-grams)": lambda train, codes, test: (
+        NarrativeClassifier().fit(train, codes).predict(test)
+    ),
+    "n-grams and embeddings of the bundled encoder, weights learned": lambda train, codes, test: (
+        CombinedClassifier(
+            [EncoderClassifier(default_encoder(), C=0.01), NarrativeClassifier()],
+            weights="learned",
+        )
+        .fit(train, codes)
+        .predict(test)
+    ),
+}
+
+
 def compare_on_real_data(folder: Path) -> list[str]:
     """Return the table on GovTrack (5-fold, two shuffles) and HHS (chronological 80/20)."""
     rows = []
     table = pd.read_csv(folder / "govtrack_misconduct.csv")
     texts, codes = table["text"].fillna("").to_numpy(), table[TAGS] == "X"
     found: dict[str, list[tuple[float, float]]] = {}
-    logistic = LogisticRegression(class_weight="balanced", solver="liblinear")
     for seed in (0, 1):
-        ours = np.zeros(codes.shape, dtype=bool)
-        peer = ours.copy()
+        predicted = {name: np.zeros(codes.shape, dtype=bool) for name in CODERS}
         for train, test in KFold(5, shuffle=True, random_state=seed).split(texts):
-            part = texts[train].tolist(), codes.iloc[train]
-            ours[test] = NarrativeClassifier().fit(*part).predict(texts[test].tolist())
-            peer[test] = run_peer(logistic, *part, texts[test].tolist(), None, tuned=True)[1]
-        for name, predicted in (("logistic", peer), ("default", ours)):
-            found.setdefault(name, []).append(f1_pair(codes, predicted))
-    for name, label in (
-        ("logistic", "TF-IDF + logistic regression, tuned"),
-        ("default", "NarrativeClassifier"),
-    ):
-        micro, macro = np.mean(found[name], axis=0)
+            part = texts[train].tolist(), codes.iloc[train], texts[test].tolist()
+            for name, coder in CODERS.items():
+                predicted[name][test] = coder(*part)
+        for name, decisions in predicted.items():
+            found.setdefault(name, []).append(f1_pair(codes, decisions))
+    for label, scores in found.items():
+        micro, macro = np.mean(scores, axis=0)
         rows.append(
             {
                 "data": "GovTrack, 5 tags",
@@ -277,16 +318,10 @@ def compare_on_real_data(folder: Path) -> list[str]:
     places = [name for name in table if name.startswith("lobi_")]
     cut = int(0.8 * len(table))
     texts, codes = table["narrative"].to_numpy(), table[places].astype(bool)
-    part = texts[:cut].tolist(), codes.iloc[:cut]
-    later = texts[cut:].tolist()
-    predictions = {
-        "TF-IDF + logistic regression, tuned": run_peer(logistic, *part, later, None, tuned=True)[
-            1
-        ],
-        "NarrativeClassifier": NarrativeClassifier().fit(*part).predict(later),
-    }
-    for label, predicted in predictions.items():
-        micro, macro = f1_pair(codes.iloc[cut:], predicted)
+    part = texts[:cut].tolist(), codes.iloc[:cut], texts[cut:].tolist()
+    for label, coder in CODERS.items():
+        decisions = coder(*part)
+        micro, macro = f1_pair(codes.iloc[cut:], decisions)
         rows.append(
             {
                 "data": "HHS, location, last fifth",

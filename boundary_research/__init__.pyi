@@ -12,6 +12,7 @@ from .codebook.model import Codebook as Codebook
 from .codebook.model import load_codebook as load_codebook
 from .coding.reliability import agreement_table as agreement_table
 from .corpus.bundled import load_corpus as load_corpus
+from .corpus.contrasts import load_contrasts as load_contrasts
 from .corpus.datasets import load_dataset as load_dataset
 from .corpus.incidents import load_incidents as load_incidents
 from .corpus.simulate import simulate_registry as simulate_registry

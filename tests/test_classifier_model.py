@@ -94,6 +94,51 @@ def test_groups_are_never_split(small_codes, monkeypatch):
         assert not set(groups[train]) & set(groups[test])
 
 
+def test_auxiliary_narratives_are_learned_from_in_every_fold_and_never_held_out(small_codes):
+    from boundary_research.classifier import _calibration
+
+    labels = small_codes[1].to_numpy()
+    auxiliary = np.arange(len(labels)) % 3 == 0
+    groups = (np.arange(len(labels)) // 4).tolist()
+    for given in (None, groups):
+        folds = list(_calibration.split_folds(labels, given, 5, 0, auxiliary=auxiliary))
+        held = np.concatenate([test for _, test in folds])
+        assert sorted(held) == np.flatnonzero(~auxiliary).tolist()
+        for train, test in folds:
+            assert set(np.flatnonzero(auxiliary)) <= set(train)
+            assert not set(train) & set(test)
+
+
+def test_only_narratives_that_are_not_auxiliary_calibrate(small_codes):
+    texts, codes = small_codes
+    # Narratives that teach: every one shows the category, which says nothing of its share.
+    more = texts + [f"The worker gave the tenant {n} pounds of money." for n in range(30)]
+    extra = pd.DataFrame(False, index=range(30), columns=codes.columns).assign(money=True)
+    taught = pd.concat([codes, extra], ignore_index=True)
+    auxiliary = np.arange(len(more)) >= len(texts)
+    model = NarrativeClassifier().fit(more, taught, auxiliary=auxiliary)
+    assert np.isnan(model.cv_probabilities_[auxiliary]).all()
+    own = model.cv_probabilities_[~auxiliary]
+    assert own.shape == codes.shape
+    assert abs(own[:, 0].mean() - codes["money"].mean()) < 0.05
+    assert model.n_positive_[0] == codes["money"].sum() + 30
+    alone = NarrativeClassifier().fit(texts, codes)
+    assert model.decision_function(["pounds"])[0, 0] > alone.decision_function(["pounds"])[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("auxiliary", "message"),
+    [
+        ([True], "1 entries for 40"),
+        ([True] * 40, "none is left"),
+        ([0, 1] * 20, "True or False"),
+    ],
+)
+def test_wrong_auxiliary_is_refused(small_codes, auxiliary, message):
+    with pytest.raises(DataError, match=message):
+        NarrativeClassifier().fit(*small_codes, auxiliary=auxiliary)
+
+
 def test_folds_balance_every_category(small_codes):
     from boundary_research.classifier import _calibration
 

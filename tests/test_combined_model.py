@@ -13,6 +13,7 @@ from sklearn.base import clone
 from boundary_research import NarrativeClassifier, code, crossfit
 from boundary_research._checks import DataError
 from boundary_research.classifier._calibration import expit
+from boundary_research.classifier._member_weights import learn_shares
 from boundary_research.classifier.combined_model import CombinedClassifier, load_classifier
 from boundary_research.classifier.decisions import locate_evidence
 from boundary_research.classifier.encoder_model import TransformerClassifier
@@ -52,6 +53,67 @@ def test_probabilities_are_the_calibrated_mean_of_log_odds(both, encoder, ngrams
     np.testing.assert_allclose(both.predict_proba(texts), expected, atol=1e-9)
     np.testing.assert_array_equal(both.predict(texts), expected >= both.thresholds_)
     assert list(both.classes_) == ["money", "gossip", "absence"]
+
+
+@pytest.mark.parametrize("weights", [(3, 1), [0.75, 0.25], np.array([6.0, 2.0])])
+def test_members_count_as_their_weights_say(encoder, ngrams, small_codes, weights, tmp_path):
+    texts, codes = small_codes
+    held_out = [encoder.predict_proba(texts), ngrams.cv_probabilities_]
+    model = CombinedClassifier([encoder, ngrams], weights=weights).calibrate(codes, held_out)
+    odds = [np.log(p / (1 - p)) for p in (m.predict_proba([TEXT]) for m in (encoder, ngrams))]
+    score = (3 * odds[0] + odds[1]) / 4 * model.slope_ + model.offset_
+    np.testing.assert_allclose(model.predict_proba([TEXT]), expit(score), atol=1e-9)
+    starts = np.array([0, 20])
+    parts = model.vectorizer_.locate(TEXT, starts)
+    own = [m.vectorizer_.locate(TEXT, starts) @ m.coef_.T * m.slope_ for m in (encoder, ngrams)]
+    np.testing.assert_allclose(parts, (3 * own[0] + own[1]) / 4, atol=1e-9)
+    if isinstance(weights, list):
+        again = CombinedClassifier.load(model.save(tmp_path / "model.zip"))
+        np.testing.assert_array_equal(again.predict_proba([TEXT]), model.predict_proba([TEXT]))
+
+
+def test_learned_weights_are_those_with_the_lowest_log_loss():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(4000, 2)) * 2
+    labels = rng.random(truth.shape) < expit(truth)
+    noisy = truth + rng.normal(size=truth.shape) * 2
+    nothing = rng.normal(size=truth.shape)
+    shares = learn_shares([truth, noisy, nothing], labels)
+    assert shares[0] > 0.9
+    assert shares.sum() == pytest.approx(1)
+
+    def loss(weights):
+        score = np.tensordot(weights, [noisy, truth + 1], axes=1)
+        return np.logaddexp(0, -np.where(labels, 1, -1) * score).mean()
+
+    best = learn_shares([noisy, truth + 1], labels)
+    for scale in np.linspace(0.5, 1.5, 41):
+        for share in np.linspace(0, 1, 41):
+            if abs(share - best[0]) > 0.1:
+                at_best = min(loss(best * s) for s in np.linspace(0.5, 1.5, 41))
+                assert loss(np.array([share, 1 - share]) * scale) > at_best
+
+
+def test_learning_the_weights_passes_over_a_member_that_knows_nothing(ngrams, small_codes):
+    codes = small_codes[1]
+    rng = np.random.default_rng(0)
+    guess = _Fixed(rng.uniform(0.2, 0.8, codes.shape))
+    guess.classes_ = ngrams.classes_
+    noisy = codes ^ (rng.random(codes.shape) < 0.1)
+    model = CombinedClassifier([ngrams, guess], weights="learned").calibrate(noisy)
+    assert model.shares_[0] > 0.5
+    # Where nothing was held out together, no weights can be learned.
+    held = [np.full(codes.shape, np.nan), np.full(codes.shape, 0.5)]
+    np.testing.assert_array_equal(learn_shares(held, codes.to_numpy()), [0.5, 0.5])
+
+
+@pytest.mark.parametrize("weights", [[1], [1, -1], [0, 0], [1, np.nan], "ab"])
+def test_weights_that_make_no_mean_are_refused(encoder, ngrams, small_codes, weights):
+    texts, codes = small_codes
+    with pytest.raises(DataError, match="weights must be 'learned' or 2 numbers"):
+        CombinedClassifier([encoder, ngrams], weights=weights).calibrate(
+            codes, [encoder.predict_proba(texts), ngrams.cv_probabilities_]
+        )
 
 
 def test_it_codes_what_its_members_were_taught(both):

@@ -7,9 +7,16 @@ import pandas as pd
 import platformdirs
 import pytest
 
-from boundary_research import NarrativeClassifier, code, default_classifier, load_corpus
+from boundary_research import (
+    NarrativeClassifier,
+    code,
+    default_classifier,
+    load_contrasts,
+    load_corpus,
+)
 from boundary_research.classifier import default_model
-from boundary_research.classifier.combined_model import CombinedClassifier
+from boundary_research.classifier.combined_model import CombinedClassifier, load_classifier
+from boundary_research.classifier.embedding_model import EncoderClassifier
 from boundary_research.classifier.encoder_model import TransformerClassifier
 from boundary_research.classifier.fast_coding import FastCoder
 from boundary_research.corpus.bundled import data_folder
@@ -50,7 +57,7 @@ def test_another_corpus_setting_or_code_is_another_model(monkeypatch):
     before = default_model.default_model_id()
     assert default_model.default_model_id() == before
     with monkeypatch.context() as patch:
-        patch.setattr(default_model, "EVIDENCE_PARAMETERS", {"C": 3.0})
+        patch.setattr(default_model, "FILE_FORMAT", 99)
         assert default_model.default_model_id() != before
     whole = default_model.hash_file
     for changed in ("evidence.csv", "_linear.py", "text.py"):
@@ -106,17 +113,21 @@ def test_test_authors_are_left_alone(monkeypatch):
         def get_params(self):
             return {}
 
-        def fit(self, texts, codes, groups=None, **options):
-            seen.update(texts=texts, groups=groups)
+        def fit(self, texts, codes, groups=None, auxiliary=None, **options):
+            seen.update(texts=texts, groups=groups, auxiliary=np.array(auxiliary))
+            self.cv_probabilities_ = np.zeros((len(texts), 1))
             return self
 
     monkeypatch.setattr(default_model, "NarrativeClassifier", Spy)
-    default_model.train_default_classifier()
+    model = default_model.train_default_classifier()
     incidents = load_corpus().incidents
     test = set(incidents.loc[incidents["split"] == "test", "author_id"])
     assert test
     assert not test & set(seen["groups"])
-    assert len(seen["texts"]) == (incidents["split"] != "test").sum()
+    own = (incidents["split"] != "test").sum()
+    assert len(seen["texts"]) == own + len(load_contrasts().incidents)
+    # Contrast narratives only teach: none is held out, and none calibrates.
+    assert (~seen["auxiliary"]).sum() == own == len(model.cv_probabilities_)
 
 
 def test_it_is_the_calibrated_mean_of_the_encoder_and_the_n_grams():
@@ -127,7 +138,7 @@ def test_it_is_the_calibrated_mean_of_the_encoder_and_the_n_grams():
     texts = ["He lent her money and told nobody.", "Tea was made."]
     members = [TransformerClassifier.load(MODELS / "encoder.zip"), ngrams]
     odds = [np.log(p / (1 - p)) for p in (member.predict_proba(texts) for member in members)]
-    score = (odds[0] + odds[1]) / 2 * model.slope_ + model.offset_
+    score = (2 * odds[0] + odds[1]) / 3 * model.slope_ + model.offset_
     np.testing.assert_allclose(model.predict_proba(texts), 1 / (1 + np.exp(-score)), atol=1e-9)
     assert list(model.classes_) == load_corpus().codes.columns.tolist()
     assert not model.notes_
@@ -212,3 +223,39 @@ def test_the_bundled_encoder_says_under_which_licence_it_is():
     assert "Apache License 2.0" in (MODELS / "README.md").read_text("utf-8")
     assert "Version 2.0, January 2004" in (MODELS / "LICENSE-APACHE").read_text("utf-8")
     assert (MODELS / "encoder.zip").stat().st_size < 23_000_000
+
+
+# Embeddings
+
+
+def test_an_embedding_is_the_mean_over_the_whole_text_whatever_stands_beside_it():
+    encoder = default_model.default_encoder()
+    texts = ["He lent her money.", "She was never visited. " * 80, ""]
+    together = encoder.encode(texts)
+    assert together.shape == (3, 3 * 384)
+    for text, row in zip(texts, together, strict=True):
+        np.testing.assert_allclose(encoder.encode([text])[0], row, atol=1e-5)
+    changed = encoder.encode(["She was never visited. " * 79 + "He kissed her. "])[0]
+    assert np.abs(changed - together[1]).max() > 1e-3
+    assert encoder.encode([]).shape[0] == 0
+
+
+def test_texts_alike_in_meaning_lie_closer_than_texts_alike_in_words():
+    one, like, unlike = default_model.default_encoder().encode(
+        ["He lent her money.", "She got a loan from him.", "He left her early."]
+    )
+    assert np.linalg.norm(one - like) < np.linalg.norm(one - unlike)
+
+
+def test_the_encoder_serves_another_codebook_and_goes_into_the_model_file(small_codes, tmp_path):
+    texts, codes = small_codes
+    encoder = default_model.default_encoder()
+    before = encoder.predict_proba(["He lent her money."])
+    members = [EncoderClassifier(encoder, C=0.01), NarrativeClassifier()]
+    model = CombinedClassifier(members, weights="learned").fit(texts, codes)
+    assert (model.predict(texts) == codes.to_numpy()).mean() > 0.9
+    assert model.members_[0].encoder is encoder
+    np.testing.assert_array_equal(encoder.predict_proba(["He lent her money."]), before)
+    unseen = ["He let the tenant have some cash.", "The kettle was cold."]
+    again = load_classifier(model.save(tmp_path / "own.zip"))
+    np.testing.assert_allclose(again.predict_proba(unseen), model.predict_proba(unseen))

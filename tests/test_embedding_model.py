@@ -170,3 +170,10 @@ def test_an_encoder_that_says_nothing_gives_the_shares(small_codes):
     texts, codes = small_codes
     model = EncoderClassifier(Fixed(np.zeros((40, 2)))).fit(texts, codes)
     np.testing.assert_allclose(model.predict_proba(texts), 0.25, atol=0.03)
+
+
+def test_a_clone_keeps_the_encoder(fitted):
+    copy = clone(fitted)
+    assert copy.encoder is fitted.encoder
+    assert not hasattr(copy, "coef_")
+    assert copy.get_params(deep=False) == fitted.get_params(deep=False)

@@ -17,7 +17,7 @@ from sklearn.base import clone
 from boundary_research._checks import DataError
 from boundary_research.classifier import _encoder_quantization
 from boundary_research.classifier._encoder_examples import find_weights, keep_pairs_together
-from boundary_research.classifier._encoder_scoring import TokenScores
+from boundary_research.classifier._encoder_scoring import TokenScorer, TokenScores
 from boundary_research.classifier._encoder_windows import WindowTokenizer, group_by_length, pad
 from boundary_research.classifier.decisions import code
 from boundary_research.classifier.encoder_model import TransformerClassifier
@@ -235,6 +235,11 @@ def test_token_scores_are_remembered_of_the_last_texts_only(model, monkeypatch):
 
 
 # Files
+
+
+def test_a_file_of_an_earlier_version_has_no_embeddings_and_says_so(model):
+    with pytest.raises(DataError, match="earlier version"):
+        model.encode(["a text"])
 
 
 def test_save_and_load_give_the_same_model_and_the_same_file(model, tmp_path):
@@ -508,6 +513,26 @@ def test_losses_are_those_of_their_definition(trained):
     assert pair.item() == pytest.approx(np.log1p(np.e))
     alone = training._pair_loss(logits[:1], target[:1], np.array([8]), np.array([4]))
     assert alone.item() == 0
+
+
+def test_exported_states_are_those_of_the_encoder_at_three_depths(trained):
+    import torch
+
+    from boundary_research.classifier import _encoder_training as training
+
+    fit, texts, codes = trained
+    network = training.ScoringEncoder(training.load_encoder(fit.folder), codes.shape[1], 0.0).eval()
+    tokenizer = WindowTokenizer(fit.model.tokenizer_, longest=64, overlap=8)
+    found = TokenScorer(training.export(network), tokenizer, threads=1).embed(texts[:5])
+    for text, row in zip(texts[:5], found, strict=True):
+        (window,) = tokenizer.cut([text])
+        with torch.inference_mode():
+            states = network.encoder(
+                input_ids=torch.from_numpy(window.ids[None]), output_hidden_states=True
+            ).hidden_states
+        depths = training.ExportedEncoder(network).depths
+        means = [states[depth][0].numpy()[window.counts].mean(axis=0) for depth in depths]
+        np.testing.assert_allclose(row, np.concatenate(means), atol=1e-5)
 
 
 def test_a_batch_holds_both_sides_of_a_pair_and_every_narrative_once(trained):

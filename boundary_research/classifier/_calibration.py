@@ -12,7 +12,12 @@ expit = special.expit
 
 
 def split_folds(
-    labels: np.ndarray, groups: Sequence[Any] | None, n_folds: int, random_state: int
+    labels: np.ndarray,
+    groups: Sequence[Any] | None,
+    n_folds: int,
+    random_state: int,
+    *,
+    auxiliary: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield train and test rows; folds keep whole groups, or else balance every category.
 
@@ -22,7 +27,15 @@ def split_folds(
     groups : sequence of length n, optional
     n_folds : int
         Fewer are made when there are fewer rows or groups; none below two.
+    auxiliary : bool array, shape (n,), optional
+        Rows that are in every train part and in no test part.
     """
+    if auxiliary is not None and auxiliary.any():
+        own, always = np.flatnonzero(~auxiliary), np.flatnonzero(auxiliary)
+        groups = None if groups is None else [groups[int(row)] for row in own]
+        for train, test in split_folds(labels[own], groups, n_folds, random_state):
+            yield np.sort(np.concatenate([own[train], always])), own[test]
+        return
     n = len(labels)
     if groups is not None:
         _, codes = np.unique(np.asarray([str(group) for group in groups]), return_inverse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -107,24 +107,57 @@ class TokenScorer:
     def score(self, texts: Sequence[str]) -> list[TokenScores]:
         """Return the token scores of each text."""
         windows = self.tokenizer.cut(texts)
-        scores: list[np.ndarray] = [np.empty(0)] * len(windows)
+        return join_windows(windows, self._run("scores", windows), len(texts))
 
-        def score(batch: list[int]) -> None:
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the mean of each text's token states, float array of shape (n, d).
+
+        Raises
+        ------
+        DataError
+            If the network was saved without states.
+        """
+        if "states" not in {output.name for output in self._session.get_outputs()}:
+            raise DataError(
+                "This encoder was saved by an earlier version, without states to embed with. "
+                "Train it again."
+            )
+        windows = self.tokenizer.cut(texts)
+        total: np.ndarray = np.zeros((len(texts), 0))
+        count = np.zeros((len(texts), 1))
+        for window, states in zip(windows, self._run("states", windows, np.sum), strict=True):
+            if not total.size:
+                total = np.zeros((len(texts), len(states)))
+            total[window.row] += states
+            count[window.row] += window.counts.sum()
+        return np.asarray(total / count)
+
+    def _run(
+        self,
+        output: str,
+        windows: Sequence[Window],
+        reduce: Callable[..., np.ndarray] | None = None,
+    ) -> list[np.ndarray]:
+        """Return an output of the network at each window's counted tokens, or reduced over them."""
+        results: list[np.ndarray] = [np.empty(0)] * len(windows)
+
+        def run(batch: list[int]) -> None:
             ids, mask = pad([windows[i] for i in batch])
-            (found,) = self._session.run(["scores"], {"input_ids": ids, "attention_mask": mask})
+            (found,) = self._session.run([output], {"input_ids": ids, "attention_mask": mask})
             for i, part in zip(batch, found, strict=True):
                 counts = windows[i].counts
-                scores[i] = part[: len(counts)][counts]
+                own = part[: len(counts)][counts]
+                results[i] = own if reduce is None else reduce(own, axis=0, dtype=np.float64)
 
         batches = list(group_by_length(windows, most_tokens=_TOKENS_A_BATCH))
         if self._threads == 1 or len(batches) < 2:
             for batch in batches:
-                score(batch)
+                run(batch)
         else:
             # The longest first, so that no thread is left alone with it at the end.
             with ThreadPoolExecutor(min(self._threads, len(batches))) as pool:
-                list(pool.map(score, reversed(batches)))
-        return join_windows(windows, scores, len(texts))
+                list(pool.map(run, reversed(batches)))
+        return results
 
 
 def join_windows(

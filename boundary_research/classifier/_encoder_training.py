@@ -54,6 +54,27 @@ class ScoringEncoder(nn.Module):
         return self.head(self.dropout(states.last_hidden_state))
 
 
+class ExportedEncoder(nn.Module):
+    """What is exported: token scores, and the tokens' states at three depths of the encoder."""
+
+    def __init__(self, model: ScoringEncoder) -> None:
+        super().__init__()
+        self.encoder, self.head = model.encoder, model.head
+        layers = model.encoder.config.num_hidden_layers
+        # The upper layers know the categories, the middle ones language at large.
+        self.depths = sorted({max(1, round(layers * part / 3)) for part in (1, 2, 3)})
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scores, shape (n windows, n tokens, k), and states, shape (…, depths x d)."""
+        found = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True
+        )
+        states = [found.hidden_states[depth] for depth in self.depths]
+        return self.head(found.last_hidden_state), torch.cat(states, dim=-1)
+
+
 def load_encoder(folder: str | Path) -> nn.Module:
     """Read weights from a folder, never from the network."""
     transformers.logging.set_verbosity_error()
@@ -151,7 +172,7 @@ def _score_tokens(
 
 
 def export(model: ScoringEncoder) -> bytes:
-    """Return the model as ONNX: input_ids and attention_mask to scores, any batch and length."""
+    """Return the model as ONNX: input_ids and attention_mask to scores and states, any length."""
     import warnings
 
     file = io.BytesIO()
@@ -161,11 +182,11 @@ def export(model: ScoringEncoder) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            model.eval(),
+            ExportedEncoder(model).eval(),
             (ids, mask),
             dynamo=True,
             input_names=["input_ids", "attention_mask"],
-            output_names=["scores"],
+            output_names=["scores", "states"],
             dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
             verbose=False,
         )

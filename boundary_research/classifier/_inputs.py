@@ -31,6 +31,29 @@ def check_texts(texts: Any) -> list[str]:
     return result
 
 
+def check_per_narrative(n: int, **given: Any) -> None:
+    """Raise a DataError that names an argument without one entry for each of n narratives."""
+    for name, entries in given.items():
+        if entries is not None and len(entries) != n:
+            raise DataError(f"{name} has {len(entries)} entries for {n} narratives.")
+
+
+def check_auxiliary(auxiliary: Any, n: int) -> np.ndarray:
+    """Return which narratives are never held out as bools, shape (n,); none by default."""
+    if auxiliary is None:
+        return np.zeros(n, dtype=bool)
+    check_per_narrative(n, auxiliary=auxiliary)
+    values = np.asarray(auxiliary)
+    if values.dtype != bool:
+        raise DataError(f"auxiliary must be True or False for each narrative, got {values.dtype}.")
+    if values.all():
+        raise DataError(
+            "auxiliary is True for every narrative, so that none is left to calibrate on. Leave "
+            "it out, or mark only narratives that were written to teach."
+        )
+    return values
+
+
 def check_codes(codes: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return category names, shape (k,), and labels as bools, shape (n, k)."""
     if isinstance(codes, pd.DataFrame):

@@ -8,7 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,15 +27,21 @@ from boundary_research.classifier._encoder_file import (
     write_parts,
 )
 from boundary_research.classifier._inputs import check_codes, check_texts
+from boundary_research.classifier._member_weights import (
+    learn_shares,
+    log_odds,
+    mean_odds,
+    to_shares,
+)
+from boundary_research.classifier.embedding_model import EncoderClassifier
 from boundary_research.classifier.encoder_model import TransformerClassifier
 from boundary_research.classifier.fast_coding import FastCoder
 from boundary_research.classifier.model import NarrativeClassifier, ThinCategoryWarning
 
 FILE_FORMAT = 1
 _HEADER = "combined.json"
-_PARAMETERS = ("evidence_member", "precision", "miss_rate")
+_PARAMETERS = ("weights", "evidence_member", "precision", "miss_rate")
 _ARRAYS = (*CALIBRATION_ARRAYS, "n_positive_")
-_SMALLEST = 1e-9  # a probability of zero would outvote every other member
 
 
 class CombinedClassifier(CalibratedDecisions):
@@ -51,6 +57,11 @@ class CombinedClassifier(CalibratedDecisions):
     members : list of classifiers
         With `predict_proba`, `classes_` and `cv_probabilities_` when fitted, as
         `NarrativeClassifier`, `TransformerClassifier` and `EncoderClassifier` have them.
+    weights : sequence of float, or 'learned', optional
+        What each member counts in the mean, from 0; only their ratios matter. By default all count
+        the same. ``'learned'`` takes those, the same for all categories, with which the mean has
+        the lowest log loss on the held-out narratives, so that a member that knows little of these
+        narratives counts for little.
     evidence_member : int, optional
         Position of the member that says where in a text the evidence stands; by default all do,
         each as far as it adds to the mean.
@@ -60,6 +71,8 @@ class CombinedClassifier(CalibratedDecisions):
     Attributes
     ----------
     members_ : list of fitted classifiers
+    shares_ : ndarray, shape (n members,)
+        What each member counts in the mean, summing to 1.
     classes_, thresholds_, review_low_, review_high_, n_positive_, notes_, cv_probabilities_
         As in `NarrativeClassifier`; `cv_probabilities_` are NaN for narratives that not all members
         held out.
@@ -80,11 +93,13 @@ class CombinedClassifier(CalibratedDecisions):
         self,
         members: Sequence[Any],
         *,
+        weights: Sequence[float] | Literal["learned"] | None = None,
         evidence_member: int | None = None,
         precision: float = 0.8,
         miss_rate: float = 0.1,
     ) -> None:
         self.members = members
+        self.weights = weights
         self.evidence_member = evidence_member
         self.precision = precision
         self.miss_rate = miss_rate
@@ -96,15 +111,15 @@ class CombinedClassifier(CalibratedDecisions):
         *,
         groups: Sequence[Any] | None = None,
         evidence: pd.DataFrame | None = None,
+        auxiliary: Sequence[bool] | None = None,
     ) -> CombinedClassifier:
         """Fit a copy of every member, and calibrate their mean on what they cross-validated.
 
         Arguments, errors and warnings are those of `NarrativeClassifier.fit`.
         """
-        members = [
-            clone(member).fit(texts, codes, groups=groups, evidence=evidence)
-            for member in self.members
-        ]
+        given = {"groups": groups, "evidence": evidence, "auxiliary": auxiliary}
+        given = {name: value for name, value in given.items() if value is not None}
+        members = [clone(member).fit(texts, codes, **given) for member in self.members]
         return self._combine(members, codes, [member.cv_probabilities_ for member in members])
 
     def calibrate(
@@ -162,7 +177,12 @@ class CombinedClassifier(CalibratedDecisions):
                 f"held_out must have one array of shape {labels.shape} for each of the "
                 f"{len(members)} members, got shapes {shapes}."
             )
-        scores = _mean_log_odds([np.asarray(part, dtype=float) for part in held_out])
+        odds = [log_odds(np.asarray(part, dtype=float)) for part in held_out]
+        learned = isinstance(self.weights, str) and self.weights == "learned"
+        self.shares_ = (
+            learn_shares(odds, labels) if learned else to_shares(self.weights, len(members))
+        )
+        scores = mean_odds(odds, self.shares_)
         if not np.isfinite(scores).all(axis=1).any():
             raise DataError(
                 "there is no narrative that all members held out, so that their mean cannot be "
@@ -195,21 +215,24 @@ class CombinedClassifier(CalibratedDecisions):
         """Return the mean of the members' log-odds, before calibration, shape (n, k)."""
         check_is_fitted(self, "members_")
         texts = check_texts(texts)
-        return _mean_log_odds([reader.predict_proba(texts) for reader in self._readers()])
+        odds = [log_odds(reader.predict_proba(texts)) for reader in self._readers()]
+        return mean_odds(odds, self.shares_)
 
     def _weigh_parts(self, text: str, starts: np.ndarray) -> np.ndarray:
         """Return what each part of a text adds to the mean of the log-odds, shape (m, k)."""
         weights = np.zeros((len(starts), len(self.classes_)))
         one = self.evidence_member
         asked = slice(None) if one is None else slice(one, one + 1)
-        readers = zip(self.members_[asked], self._readers()[asked], strict=True)
-        for member, reader in readers:
+        readers = zip(
+            self.members_[asked], self._readers()[asked], self.shares_[asked], strict=True
+        )
+        for member, reader, share in readers:
             own = (
                 reader.clause_weights(text, starts)
                 if isinstance(reader, FastCoder)
                 else member.vectorizer_.locate(text, starts) @ member.coef_.T
             )
-            weights += np.asarray(own) * member.slope_ / len(self.members_)
+            weights += np.asarray(own) * member.slope_ * share
         return weights
 
     def __getstate__(self) -> dict[str, Any]:
@@ -231,17 +254,23 @@ class CombinedClassifier(CalibratedDecisions):
         check_is_fitted(self, "members_")
         header = {
             "format": FILE_FORMAT,
-            "parameters": {name: getattr(self, name) for name in _PARAMETERS},
+            "parameters": {name: getattr(self, name) for name in _PARAMETERS}
+            | {"weights": self.shares_.tolist()},
             "members": len(self.members_),
             **describe_state(self, _ARRAYS),
         }
         parts = {_HEADER: json.dumps(header, indent=2).encode("utf-8")}
         with tempfile.TemporaryDirectory() as folder:
             for i, member in enumerate(self.members_):
-                if type(member) not in (NarrativeClassifier, TransformerClassifier):
+                encoder = member.encoder if type(member) is EncoderClassifier else None
+                if type(encoder) is TransformerClassifier:
+                    name = _encoder_part(i)
+                    parts[name] = encoder.save(Path(folder) / name).read_bytes()
+                elif type(member) not in (NarrativeClassifier, TransformerClassifier):
                     raise DataError(
                         f"{type(member).__name__} cannot be saved as a part of a combined model; "
-                        f"NarrativeClassifier and TransformerClassifier can."
+                        f"NarrativeClassifier and TransformerClassifier can, and "
+                        f"EncoderClassifier where its encoder is a TransformerClassifier."
                     )
                 parts[_part(i)] = member.save(Path(folder) / _part(i)).read_bytes()
         return write_parts(path, parts)
@@ -264,11 +293,7 @@ class CombinedClassifier(CalibratedDecisions):
                         f"Model file {file.name!r} has format {header['format']}; this version "
                         f"reads up to {FILE_FORMAT}. Update boundary_research."
                     )
-                members = []
-                for i in range(header["members"]):
-                    part = Path(folder) / _part(i)
-                    part.write_bytes(archive.read(_part(i)))
-                    members.append(load_classifier(part))
+                members = [_read_part(archive, i, Path(folder)) for i in range(header["members"])]
         except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
             if isinstance(error, DataError):
                 raise
@@ -278,6 +303,7 @@ class CombinedClassifier(CalibratedDecisions):
             ) from None
         with refuse_incomplete(file):
             model = cls(members, **header["parameters"])
+            model.shares_ = to_shares(model.weights, len(members))
             restore_state(model, header, _ARRAYS)
         model._install(members)
         return model
@@ -308,13 +334,23 @@ def load_classifier(path: str | Path) -> Any:
     return NarrativeClassifier.load(file)
 
 
-def _mean_log_odds(probabilities: Sequence[np.ndarray]) -> np.ndarray:
-    inside = [np.clip(part, _SMALLEST, 1 - _SMALLEST) for part in probabilities]
-    return np.mean([np.log(part / (1 - part)) for part in inside], axis=0)
-
-
 def _part(i: int) -> str:
     return f"member_{i}"
+
+
+def _encoder_part(i: int) -> str:
+    return f"member_{i}_encoder"
+
+
+def _read_part(archive: zipfile.ZipFile, i: int, folder: Path) -> Any:
+    """Return a member of a saved model, with the encoder that it embeds with."""
+    there = _encoder_part(i) in archive.namelist()
+    files = [folder / _part(i), *([folder / _encoder_part(i)] if there else [])]
+    for file in files:
+        file.write_bytes(archive.read(file.name))
+    if len(files) == 2:
+        return EncoderClassifier.load(files[0], TransformerClassifier.load(files[1]))
+    return load_classifier(folder / _part(i))
 
 
 # What can be made anew from the members.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import pandas as pd
@@ -18,47 +19,109 @@ from boundary_research._files import hash_file
 from boundary_research.classifier._model_file import read_model_file, write_model_file
 from boundary_research.classifier.combined_model import CombinedClassifier
 from boundary_research.classifier.encoder_model import TransformerClassifier
-from boundary_research.classifier.model import (
-    EVIDENCE_PARAMETERS,
-    FILE_FORMAT,
-    NarrativeClassifier,
-)
+from boundary_research.classifier.model import FILE_FORMAT, NarrativeClassifier
 from boundary_research.corpus.bundled import Corpus, data_folder, load_corpus
+from boundary_research.corpus.contrasts import Contrasts, load_contrasts
 
 # A change in what these modules compute is a change of the model.
-_NGRAM_CODE = ("_calibrated_decisions", "_calibration", "_linear", "_passages", "model", "text")
-_ENCODER_CODE = ("_encoder_scoring", "_encoder_windows", "combined_model", "encoder_model")
+_NGRAM_CODE = (
+    "_calibrated_decisions",
+    "_calibration",
+    "_linear",
+    "_passages",
+    "default_model",
+    "model",
+    "text",
+)
+_ENCODER_CODE = (
+    "_encoder_scoring",
+    "_encoder_windows",
+    "_member_weights",
+    "combined_model",
+    "encoder_model",
+)
 # Of the encoder's evidence more is what coders marked than of the n-grams' or of both together
 # (docs/benchmarks-accuracy.md).
 _ENCODER, _EVIDENCE_MEMBER = "encoder.zip", 0
 _HELD_OUT = "held_out.csv"
+# Encoder and n-grams in the mean, chosen on authors that neither had learned from (ibid.).
+_WEIGHTS = (2.0, 1.0)
 
 
 def default_model_id(*, fast: bool = False) -> str:
-    """Return what the default model depends on, as a hash: corpus, parameters, code, libraries."""
+    """Return what the default model depends on, as a hash: texts, parameters, code, libraries."""
     folder = data_folder() / "corpus"
     parts = [
         hash_file(folder / f"{name}.csv") for name in ("incidents", "gold", "evidence", "splits")
     ]
+    folder = data_folder() / "contrasts"
+    parts += [
+        hash_file(folder / f"{name}.csv") for name in ("stories", "narratives", "codes", "evidence")
+    ]
     parts += [hash_file(Path(__file__).with_name(f"{name}.py")) for name in _NGRAM_CODE]
-    parts += [str(FILE_FORMAT), sklearn.__version__, repr(_untrained().get_params())]
+    parts += [str(FILE_FORMAT), sklearn.__version__, repr(NarrativeClassifier().get_params())]
     if not fast:
         parts += [hash_file(data_folder() / "models" / name) for name in (_ENCODER, _HELD_OUT)]
         parts += [hash_file(Path(__file__).with_name(f"{name}.py")) for name in _ENCODER_CODE]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class TrainingSet:
+    """Narratives to learn from, as the classifiers' `fit` takes them.
+
+    Attributes
+    ----------
+    texts : list of str, length n
+    codes : DataFrame of bools, shape (n, k), indexed by incident_id
+    options : dict
+        `groups` (authors), `evidence` and `auxiliary` (the contrast narratives) for `fit`.
+    pairs : list, length n
+        The same value for the two narratives of a contrast pair, NaN elsewhere.
+    """
+
+    texts: list[str]
+    codes: pd.DataFrame
+    options: dict[str, Any]
+    pairs: list[Any]
+
+
+def build_training_set(corpus: Corpus, contrasts: Contrasts | None = None) -> TrainingSet:
+    """Join coded narratives of a corpus and, if given, contrast narratives that only teach."""
+    parts: list[Corpus | Contrasts] = [corpus]
+    if contrasts is not None:
+        parts.append(contrasts)
+    incidents = pd.concat([part.incidents for part in parts], ignore_index=True)
+    columns = ["incident_id", "category", "start", "end"]
+    options = {
+        "groups": incidents["author_id"].tolist(),
+        "evidence": pd.concat([part.evidence[columns] for part in parts], ignore_index=True),
+        "auxiliary": (np.arange(len(incidents)) >= len(corpus.incidents)).tolist(),
+    }
+    codes = pd.concat([part.codes.loc[part.incidents["incident_id"]] for part in parts])
+    return TrainingSet(
+        incidents["narrative"].tolist(), codes, options, incidents["pair_id"].tolist()
+    )
+
+
+def default_training_set() -> TrainingSet:
+    """Return what the default classifier learns from; the test authors are left alone.
+
+    The narratives of the bundled corpus's train and development authors come first, then the
+    contrast narratives.
+    """
+    return build_training_set(_training_part(), load_contrasts())
+
+
 def train_default_classifier() -> NarrativeClassifier:
-    """Train the n-gram part on the train and development authors; test authors are left alone."""
-    part = _training_part()
+    """Train the n-gram part on `default_training_set`."""
+    learned = default_training_set()
     # Threads that share the small products of this fit make it several times slower.
     with threadpool_limits(limits=1):
-        return _untrained().fit(
-            part.incidents["narrative"].tolist(),
-            part.codes,
-            groups=part.incidents["author_id"].tolist(),
-            evidence=part.evidence,
-        )
+        model = NarrativeClassifier().fit(learned.texts, learned.codes, **learned.options)
+    # Only the corpus's narratives were held out, and only they calibrate.
+    model.cv_probabilities_ = model.cv_probabilities_[~np.array(learned.options["auxiliary"])]
+    return model
 
 
 @overload
@@ -71,8 +134,9 @@ def default_classifier(*, fast: bool) -> CombinedClassifier | NarrativeClassifie
 def default_classifier(*, fast: bool = False) -> CombinedClassifier | NarrativeClassifier:
     """Return the classifier trained on the bundled corpus.
 
-    It is the mean of a small transformer, fine-tuned on the corpus, that comes with the package,
-    and of a classifier on n-grams. The first call trains the latter in seconds and keeps it in the
+    It is the weighted mean of a small transformer, fine-tuned on the corpus, that comes with the
+    package, and of a classifier on n-grams. Both have also learned from contrast narratives
+    (`load_contrasts`). The first call trains the latter in seconds and keeps it in the
     user's cache folder; later calls read it from there. Where the cache cannot be written, it lives
     in memory only. Nothing is downloaded.
 
@@ -87,22 +151,33 @@ def default_classifier(*, fast: bool = False) -> CombinedClassifier | NarrativeC
     return combine_with_encoder(default_classifier(fast=True))
 
 
+@lru_cache(maxsize=1)
+def default_encoder() -> TransformerClassifier:
+    """Return the bundled encoder: a small transformer, fine-tuned on what the default learns from.
+
+    Its `encode` embeds texts for `EncoderClassifier`, which learns the categories of another
+    codebook from them (`C` of .01 did best in the search of ``docs/benchmarks-accuracy.md``).
+
+    Examples
+    --------
+    >>> default_encoder().encode(["He lent her money.", "She was never visited."]).shape
+    (2, 1152)
+    """
+    return TransformerClassifier.load(data_folder() / "models" / _ENCODER)
+
+
 def combine_with_encoder(ngrams: NarrativeClassifier) -> CombinedClassifier:
     """Return the mean of the bundled encoder and an n-gram classifier of the training authors.
 
     It is calibrated on the narratives of the authors whom both had left out in cross-validation.
     """
     folder = data_folder() / "models"
-    encoder = TransformerClassifier.load(folder / _ENCODER)
+    encoder = default_encoder()
     codes = _training_part().codes
     seen = pd.read_csv(folder / _HELD_OUT).set_index("incident_id")
     held_out = seen.reindex(index=codes.index, columns=codes.columns).to_numpy(dtype=float)
-    both = CombinedClassifier([encoder, ngrams], evidence_member=_EVIDENCE_MEMBER)
+    both = CombinedClassifier([encoder, ngrams], weights=_WEIGHTS, evidence_member=_EVIDENCE_MEMBER)
     return both.calibrate(codes, [held_out, ngrams.cv_probabilities_])
-
-
-def _untrained() -> NarrativeClassifier:
-    return NarrativeClassifier(**EVIDENCE_PARAMETERS)
 
 
 def _training_part() -> Corpus:

@@ -16,7 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from boundary_research._checks import DataError, check_fraction
 from boundary_research.classifier import _calibration as calibration
-from boundary_research.classifier._inputs import check_codes, check_texts
+from boundary_research.classifier._inputs import (
+    check_auxiliary,
+    check_codes,
+    check_per_narrative,
+    check_texts,
+)
 from boundary_research.classifier._linear import CERTAIN
 from boundary_research.classifier._model_file import read_model_file, write_model_file
 from boundary_research.classifier._passages import cut_passages
@@ -35,7 +40,7 @@ class SentenceEncoder(Protocol):
 class EncoderClassifier(NarrativeClassifier):
     """Multi-label classifier of narratives: logistic regression on an encoder's embeddings.
 
-    The encoder is the user's own and stays as it is; to fine-tune one, see
+    The encoder is the user's own, or `default_encoder`, and stays as it is; to fine-tune one, see
     `TransformerClassifier`. Probabilities are calibrated and thresholds chosen on cross-validated
     scores, as in `NarrativeClassifier`. A clause's evidence is how much lower the score is
     without it, so each text with evidence is embedded once more a clause.
@@ -100,6 +105,7 @@ class EncoderClassifier(NarrativeClassifier):
         *,
         groups: Sequence[Any] | None = None,
         evidence: pd.DataFrame | None = None,
+        auxiliary: Sequence[bool] | None = None,
     ) -> EncoderClassifier:
         """Learn the categories; arguments, errors and warnings as in `NarrativeClassifier.fit`."""
         texts = check_texts(texts)
@@ -108,8 +114,8 @@ class EncoderClassifier(NarrativeClassifier):
         check_fraction(self.miss_rate, name="miss_rate", zero=True)
         if not self.C > 0:
             raise DataError(f"C must be above 0, got {self.C!r}.")
-        if groups is not None and len(groups) != len(texts):
-            raise DataError(f"groups has {len(groups)} entries for {len(texts)} narratives.")
+        check_per_narrative(len(texts), groups=groups)
+        never_held = check_auxiliary(auxiliary, len(texts))
         self.__dict__.pop(
             "coef_", None
         )  # an earlier fit may have had an encoder of other dimensions
@@ -130,14 +136,20 @@ class EncoderClassifier(NarrativeClassifier):
         vectors = self._embed(everything)
         self._install(*self._fit_rows_of(vectors, shows, weight))
         scores = np.full(labels.shape, np.nan)
-        for train, test in calibration.split_folds(labels, groups, self.cv, self.random_state):
+        for train, test in calibration.split_folds(
+            labels, groups, self.cv, self.random_state, auxiliary=never_held
+        ):
             own = np.isin(row, train)
             coef, intercept = self._fit_rows_of(vectors[own], shows[own], weight[own])
             scores[test] = vectors[test] @ coef.T + intercept
-        self._calibrate(scores, labels)
+        self._calibrate_held_out(scores, labels)
         for name, note in self.notes_.items():
             warnings.warn(f"category {name!r}: {note}", ThinCategoryWarning, stacklevel=2)
         return self
+
+    def __sklearn_clone__(self) -> EncoderClassifier:
+        # A clone of the encoder would have to be trained again.
+        return type(self)(**self.get_params(deep=False))
 
     def _fit_rows_of(
         self, vectors: np.ndarray, shows: np.ndarray, weight: np.ndarray

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from boundary_research._checks import DataError, check_fraction
+from boundary_research._checks import check_fraction
 from boundary_research.classifier import _calibration as calibration
 from boundary_research.classifier._calibrated_decisions import CALIBRATION_ARRAYS
 from boundary_research.classifier._encoder_examples import (
@@ -32,7 +32,12 @@ from boundary_research.classifier._encoder_file import (
 )
 from boundary_research.classifier._encoder_scoring import TokenScorer, TokenScores, count_cores
 from boundary_research.classifier._encoder_windows import WindowTokenizer
-from boundary_research.classifier._inputs import check_codes, check_texts
+from boundary_research.classifier._inputs import (
+    check_auxiliary,
+    check_codes,
+    check_per_narrative,
+    check_texts,
+)
 from boundary_research.classifier.model import NarrativeClassifier, ThinCategoryWarning
 
 _NARRATIVES_AT_A_TIME = 256
@@ -107,10 +112,10 @@ class TransformerClassifier(NarrativeClassifier):
         *,
         epochs: int = 6,
         batch_size: int = 16,
-        learning_rate: float = 3e-4,
+        learning_rate: float = 2e-4,
         head_learning_rate: float = 2e-3,
         layer_decay: float = 0.9,
-        frozen_layers: int = 2,
+        frozen_layers: int = 0,
         dropout: float = 0.1,
         weight_decay: float = 0.01,
         warm_up: float = 0.1,
@@ -160,6 +165,7 @@ class TransformerClassifier(NarrativeClassifier):
         groups: Sequence[Any] | None = None,
         evidence: pd.DataFrame | None = None,
         pairs: Sequence[Any] | None = None,
+        auxiliary: Sequence[bool] | None = None,
         progress: bool = False,
     ) -> TransformerClassifier:
         """Fine-tune the encoder, `cv` times for the thresholds and once on everything.
@@ -175,6 +181,8 @@ class TransformerClassifier(NarrativeClassifier):
         pairs : sequence, length n, optional
             The same value for two narratives that differ in a few words only, missing elsewhere.
             Both are learned in one step, and `pair_weight` ranks them.
+        auxiliary : sequence of bool, length n, optional
+            Narratives that are never held out, as in `NarrativeClassifier.fit`.
         progress : bool
             Show a progress bar.
 
@@ -193,9 +201,8 @@ class TransformerClassifier(NarrativeClassifier):
         names, labels = check_codes(codes, len(texts))
         check_fraction(self.precision, name="precision", one=True)
         check_fraction(self.miss_rate, name="miss_rate", zero=True)
-        for name, given in (("groups", groups), ("pairs", pairs)):
-            if given is not None and len(given) != len(texts):
-                raise DataError(f"{name} has {len(given)} entries for {len(texts)} narratives.")
+        check_per_narrative(len(texts), groups=groups, pairs=pairs)
+        never_held = check_auxiliary(auxiliary, len(texts))
         settings = self._settings()
         check_settings(settings, held_out_folds=self.held_out_folds)
         folder = find_weights(self.weights)
@@ -213,7 +220,11 @@ class TransformerClassifier(NarrativeClassifier):
             pairs=pairs,
         )
         groups = keep_pairs_together(groups, examples.partner)
-        folds = list(calibration.split_folds(labels, groups, self.cv, self.random_state))
+        folds = list(
+            calibration.split_folds(
+                labels, groups, self.cv, self.random_state, auxiliary=never_held
+            )
+        )
         scores, network = training.cross_fit(
             folder,
             examples,
@@ -247,11 +258,29 @@ class TransformerClassifier(NarrativeClassifier):
         self._scorer: TokenScorer | None = None
         self._remembered: dict[str, TokenScores] = {}
 
-    def _score_tokens(self, texts: Sequence[str]) -> list[TokenScores]:
+    def _running(self) -> TokenScorer:
         if self._scorer is None:
             tokenizer = self._new_tokenizer(self.tokenizer_)
             self._scorer = TokenScorer(self.onnx_, tokenizer, threads=self.threads)
-        return self._scorer.score(texts)
+        return self._scorer
+
+    def _score_tokens(self, texts: Sequence[str]) -> list[TokenScores]:
+        return self._running().score(texts)
+
+    def encode(self, sentences: Sequence[str]) -> np.ndarray:
+        """Return an embedding of each text, float array of shape (n, d).
+
+        It is the mean of the tokens' states at a third, two thirds and the whole of the encoder's
+        depth, side by side. With it the model is an encoder for `EncoderClassifier`, which learns
+        categories of another codebook from few coded texts.
+
+        Raises
+        ------
+        DataError
+            If the model was saved by an earlier version, without states.
+        """
+        check_is_fitted(self, "onnx_")
+        return self._running().embed(check_texts(sentences))
 
     def decision_function(self, texts: Sequence[str]) -> np.ndarray:
         """Return the uncalibrated scores, shape (n, k)."""

@@ -15,18 +15,18 @@ from sklearn.utils.validation import check_is_fitted
 from boundary_research._checks import DataError, check_fraction
 from boundary_research.classifier import _calibration as calibration
 from boundary_research.classifier._calibrated_decisions import CalibratedDecisions
-from boundary_research.classifier._inputs import check_codes, check_texts
+from boundary_research.classifier._inputs import (
+    check_auxiliary,
+    check_codes,
+    check_per_narrative,
+    check_texts,
+)
 from boundary_research.classifier._linear import fit_log_count_ratio
 from boundary_research.classifier._model_file import read_model_file, write_model_file
 from boundary_research.classifier._passages import Passages, cut_passages
 from boundary_research.classifier.text import NarrativeVectorizer, TermCounts
 
 FILE_FORMAT = 2  # 2: the parameters ratio_share and evidence_weight
-
-# What to set otherwise than the class does where evidence is given: nothing. A search on the
-# bundled corpus's training authors found the same setting best with evidence and without
-# (benchmarks/accuracy.py).
-EVIDENCE_PARAMETERS: dict[str, Any] = {}
 
 
 class ThinCategoryWarning(UserWarning):
@@ -127,6 +127,7 @@ class NarrativeClassifier(CalibratedDecisions):
         *,
         groups: Sequence[Any] | None = None,
         evidence: pd.DataFrame | None = None,
+        auxiliary: Sequence[bool] | None = None,
     ) -> NarrativeClassifier:
         """Learn the categories.
 
@@ -142,6 +143,10 @@ class NarrativeClassifier(CalibratedDecisions):
             the position if that is an array), `category`, `start` and `end` (characters). Spans
             are learned as short examples of their category, the other sentences of the narrative
             as examples without it. Not every positive narrative needs spans.
+        auxiliary : sequence of bool, length n, optional
+            Narratives that are learned from in every fold and never held out, because the share
+            of categories among them is not that of the narratives to be coded: such as
+            `load_contrasts`. Probabilities and thresholds rest on the others.
 
         Raises
         ------
@@ -161,8 +166,8 @@ class NarrativeClassifier(CalibratedDecisions):
         check_fraction(self.ratio_share, name="ratio_share", zero=True, one=True)
         if self.words is None and self.characters is None:
             raise DataError("words and characters are both None; at least one block is needed.")
-        if groups is not None and len(groups) != len(texts):
-            raise DataError(f"groups has {len(groups)} entries for {len(texts)} narratives.")
+        check_per_narrative(len(texts), groups=groups)
+        never_held = check_auxiliary(auxiliary, len(texts))
         self.classes_ = names
         self.n_positive_ = labels.sum(axis=0)
         self.notes_: dict[str, str] = {}
@@ -174,8 +179,14 @@ class NarrativeClassifier(CalibratedDecisions):
         self.vectorizer_, self.coef_, self.intercept_ = self._fit_rows(
             counted, labels, np.arange(len(texts)), passages
         )
-        scores = self._cross_validate(counted, labels, groups, passages)
-        self._calibrate(scores, labels)
+        folds = calibration.split_folds(
+            labels, groups, self.cv, self.random_state, auxiliary=never_held
+        )
+        scores = np.full(labels.shape, np.nan)
+        for train, test in folds:
+            vectorizer, coef, intercept = self._fit_rows(counted, labels, train, passages)
+            scores[test] = vectorizer.transform_counts(_take(counted, test)) @ coef.T + intercept
+        self._calibrate_held_out(scores, labels)
         for name, note in self.notes_.items():
             warnings.warn(f"category {name!r}: {note}", ThinCategoryWarning, stacklevel=2)
         return self
@@ -230,21 +241,6 @@ class NarrativeClassifier(CalibratedDecisions):
         own = np.flatnonzero(np.isin(passages.row, rows))
         parts = vectorizer.transform_counts(_take(counted, len(labels) + own))
         return vectorizer, *self._fit_linear(features, labels[rows], parts, passages.shows[own])
-
-    def _cross_validate(
-        self,
-        counted: dict[str, TermCounts],
-        labels: np.ndarray,
-        groups: Sequence[Any] | None,
-        passages: Passages | None,
-    ) -> np.ndarray:
-        """Return out-of-fold scores, shape (n, k); NaN where there was no fold."""
-        scores = np.full(labels.shape, np.nan)
-        for train, test in calibration.split_folds(labels, groups, self.cv, self.random_state):
-            vectorizer, coef, intercept = self._fit_rows(counted, labels, train, passages)
-            unseen = vectorizer.transform_counts(_take(counted, test))
-            scores[test] = unseen @ coef.T + intercept
-        return scores
 
     def decision_function(self, texts: Sequence[str]) -> np.ndarray:
         """Return the uncalibrated scores, shape (n, k)."""

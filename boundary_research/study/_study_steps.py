@@ -18,7 +18,7 @@ from boundary_research.classifier.decisions import code, locate_evidence, tabula
 from boundary_research.classifier.default_model import default_classifier
 from boundary_research.classifier.evaluation import crossfit, evaluate
 from boundary_research.classifier.evidence import EVIDENCE_COLUMNS
-from boundary_research.classifier.model import EVIDENCE_PARAMETERS, NarrativeClassifier
+from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.coding.reliability import agreement_table
 from boundary_research.inference.risk import risk_factors
 from boundary_research.inference.shares import prevalence
@@ -42,11 +42,8 @@ def measure_agreement(*, codings: pd.DataFrame, gold: pd.DataFrame, seed: int) -
     return {"reliability": table}
 
 
-def _new_model(
-    parameters: dict[str, Any], evidence: pd.DataFrame | None, seed: int
-) -> NarrativeClassifier:
-    chosen = {} if evidence is None else EVIDENCE_PARAMETERS
-    return NarrativeClassifier(random_state=seed, **{**chosen, **parameters})
+def _new_model(parameters: dict[str, Any], seed: int) -> NarrativeClassifier:
+    return NarrativeClassifier(**{"random_state": seed, **parameters})
 
 
 def _gold_codes(
@@ -75,7 +72,7 @@ def train_model(
     """Return the classifier trained on all gold narratives."""
     codes, drawn = _gold_codes(narratives, gold, categories)
     owners = _owners(groups)
-    model = _new_model(parameters, evidence, seed)
+    model = _new_model(parameters, seed)
     model.fit(
         narratives.loc[drawn, "narrative"].tolist(),
         codes[drawn].astype(bool),
@@ -112,7 +109,7 @@ def code_crossfitted(
     codes, _ = _gold_codes(narratives, gold, categories)
     owners = _owners(groups)
     fitted = crossfit(
-        _new_model(parameters, evidence, seed),
+        _new_model(parameters, seed),
         narratives["narrative"].tolist(),
         codes,
         groups=None if owners is None else owners.tolist(),
