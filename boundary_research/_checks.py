@@ -44,8 +44,9 @@ def check_columns(columns: Iterable[Any], required: Sequence[str], *, source: st
     missing = [column for column in required if column not in found]
     if missing:
         listed = ", ".join(found[:20]) + (", …" if len(found) > 20 else "")
+        what = "column" if len(missing) == 1 else "columns"
         raise DataError(
-            f"{source}: column {', '.join(map(repr, missing))} not found. "
+            f"{source}: {what} {', '.join(map(repr, missing))} not found. "
             f"Columns there are: {listed or 'none'}. Rename the column or map it."
         )
 

@@ -107,9 +107,10 @@ def code(
         started=started,
     )
     if not quiet:
-        n = coding.coded["incident_id"].nunique()
+        n, n_aside = coding.coded["incident_id"].nunique(), len(coding.rejects)
         typer.echo(
-            f"{n} incidents coded, {len(coding.rejects)} rows set aside: {folder / 'report.html'}"
+            f"{n} incident{'' if n == 1 else 's'} coded, "
+            f"{n_aside} row{'' if n_aside == 1 else 's'} set aside: {folder / 'report.html'}"
         )
 
 

@@ -36,7 +36,7 @@ def one_line(capsys):
 def test_code_writes_all_files_and_says_where(reports, model_file, tmp_path, capsys):
     out = tmp_path / "coded"
     assert main(["code", str(reports), "-o", str(out), "--model", str(model_file)]) == 0
-    assert "2 incidents coded, 1 rows set aside" in capsys.readouterr().out
+    assert "2 incidents coded, 1 row set aside" in capsys.readouterr().out
     names = {"coded.csv", "evidence.csv", "rejects.csv", "manifest.json", "report.html"}
     assert {p.name for p in out.iterdir()} == names
     coded = pd.read_csv(out / "coded.csv")
@@ -244,3 +244,13 @@ def test_gold_of_a_store_is_what_the_correction_needs(tmp_path, capsys):
     )
     table = prevalence(coded, gold, categories=["dual_social"]).set_index("estimator")
     assert table.loc["gold_only", "estimate"] == pytest.approx(2 / 6)
+
+
+def test_what_is_missing_and_what_was_coded_is_counted_in_words(model_file, tmp_path, capsys):
+    file = tmp_path / "one.csv"
+    file.write_text("id,text\n1,He lent her money.\n", encoding="utf-8")
+    assert main(["code", str(file), "-o", str(tmp_path / "a")]) == 2
+    assert "columns 'incident_id', 'narrative' not found" in one_line(capsys)
+    names = ["--id-column", "id", "--text-column", "text", "--model", str(model_file)]
+    assert main(["code", str(file), "-o", str(tmp_path / "b"), *names]) == 0
+    assert "1 incident coded, 0 rows set aside" in capsys.readouterr().out
