@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from boundary_research._checks import DataError
@@ -217,6 +217,8 @@ def test_stratified_invariants(sizes, share, allocation, seed):
     pd.testing.assert_frame_equal(sample, again)
 
 
+@example(sizes=[1, 1, 1], shares=[0.0, 0.0, 5e-324, 0.0, 0.0, 0.0, 0.0, 0.0], fraction=0.0)
+@example(sizes=[5, 5, 5], shares=[100.0, 5e-324, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], fraction=1.0)
 @settings(max_examples=100, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 60), min_size=1, max_size=8),

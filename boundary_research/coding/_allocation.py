@@ -42,7 +42,10 @@ def allocate(
             f"n is {n}, but {len(sizes)} strata with {least} narratives each need {low.sum()}. "
             f"Draw more, or use fewer strata ({', '.join(names[:5])}…)."
         )
-    shares = np.where(shares > 0, shares, shares[shares > 0].min() * 1e-9 if shares.any() else 1.0)
+    least_share = shares[shares > 0].min() * 1e-9 if shares.any() else 1.0
+    # Below the smallest normal number a share would round to none, and none to 0 / 0.
+    tiny = np.finfo(float).tiny
+    shares = np.maximum(np.where(shares > 0, shares, least_share), tiny)
     exact = np.zeros(len(sizes))
     free = np.ones(len(sizes), dtype=bool)
     while free.any():
