@@ -49,5 +49,5 @@ def test_without_metrics_the_card_says_so(model):
 
 
 def test_a_table_that_is_no_evaluation_is_refused(model):
-    with pytest.raises(DataError, match="column 'category'"):
+    with pytest.raises(DataError, match="columns 'category', 'metric'"):
         describe_model(model, name="x", trained_on="y.", metrics=pd.DataFrame({"a": [1]}))
