@@ -39,7 +39,7 @@ from boundary_research.classifier.default_model import (
     combine_with_encoder,
     default_encoder,
     default_training_set,
-    train_default_classifier,
+    train_default_ngrams,
 )
 from boundary_research.classifier.diagnostics import calibration_error, example_scores
 from boundary_research.classifier.embedding_model import EncoderClassifier
@@ -229,7 +229,7 @@ def compare_on_test_authors() -> list[str]:
     plain = NarrativeClassifier().fit(alone.texts, alone.codes, groups=groups)
     marked = NarrativeClassifier().fit(alone.texts, alone.codes, **alone.options)
     start = time.perf_counter()
-    model = train_default_classifier()
+    model = train_default_ngrams()
     seconds = time.perf_counter() - start
     both = combine_with_encoder(model)
     encoder = both.members_[0]
@@ -259,8 +259,8 @@ def compare_on_test_authors() -> list[str]:
         f"Macro F1 of the default: 95% interval {macro['conf_low']:.3f} to "
         f"{macro['conf_high']:.3f} over draws of the three authors. Trained on "
         f"{len(alone.texts)} narratives of the corpus and {len(learned.texts) - len(alone.texts)} "
-        f"contrast narratives (the n-grams in {seconds:.0f} s; the encoder comes with "
-        "the package, from benchmarks/train_default_encoder.py). "
+        f"contrast narratives (the n-grams again here, in {seconds:.0f} s; the encoder "
+        "as it comes with the package, from benchmarks/train_default_models.py). "
         "`pairs right`: contrast pairs (two narratives a few words apart) right on both sides in "
         "every category in which they differ.",
         f"Removing the evidence shown lowers the probability by {drop.mean():.3f} on average, "

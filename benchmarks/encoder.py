@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from accuracy import as_markdown, row_of
-from train_default_encoder import SETTINGS, fit_encoder
+from train_default_models import SETTINGS, fit_encoder
 
 from boundary_research._checks import DataError
 from boundary_research.classifier import _calibration as calibration

@@ -4,7 +4,6 @@ import zipfile
 
 import numpy as np
 import pandas as pd
-import platformdirs
 import pytest
 
 from boundary_research import (
@@ -26,108 +25,75 @@ MODELS = data_folder() / "models"
 PUBLIC_VOCABULARY = "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"
 
 
-@pytest.fixture
-def fresh(monkeypatch, tmp_path, small_codes):
-    """An n-gram part that trains on a few narratives, with an empty cache and memory."""
-    trained = []
+FILES = ("ngrams.npz", "ngrams_held_out.csv", "encoder.zip", "encoder_held_out.csv")
 
-    def train():
-        trained.append(1)
-        return NarrativeClassifier().fit(*small_codes)
 
-    monkeypatch.setattr(default_model, "train_default_classifier", train)
-    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(tmp_path / name))
+def test_it_reads_its_files_once_and_trains_nothing(monkeypatch):
+    monkeypatch.setattr(NarrativeClassifier, "fit", None)
+    monkeypatch.setattr(TransformerClassifier, "fit", None)
     default_classifier.cache_clear()
-    yield trained, tmp_path
-    default_classifier.cache_clear()
+    for fast in (True, False):
+        model = default_classifier(fast=fast)
+        assert model is default_classifier(fast=fast)
+        assert model.predict(["He lent her money."]).shape == (1, len(model.classes_))
 
 
-def test_trained_once_then_read_from_the_cache(fresh):
-    trained, folder = fresh
-    first = default_classifier(fast=True)
-    default_classifier.cache_clear()
-    second = default_classifier(fast=True)
-    assert len(trained) == 1
-    assert (first.predict_proba(["money"]) == second.predict_proba(["money"])).all()
-    np.testing.assert_array_equal(first.cv_probabilities_, second.cv_probabilities_)
-    assert [p.suffix for p in (folder / "boundary-research").iterdir()] == [".npz", ".npz"]
+@pytest.fixture(scope="module")
+def trained():
+    return default_model.train_default_ngrams()
 
 
-def test_another_corpus_setting_or_code_is_another_model(monkeypatch):
-    before = default_model.default_model_id()
-    assert default_model.default_model_id() == before
+def test_the_bundled_n_grams_are_what_training_gives(trained):
+    bundled = default_classifier(fast=True)
+    assert bundled.get_params() == trained.get_params()
+    assert list(bundled.classes_) == list(trained.classes_)
+    for name, terms in trained.vectorizer_.vocabulary_.items():
+        assert list(bundled.vectorizer_.vocabulary_[name]) == list(terms)
+    # The file's weights have 24 bits, its held-out probabilities six decimals.
+    np.testing.assert_allclose(bundled.coef_, trained.coef_, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(bundled.cv_probabilities_, trained.cv_probabilities_, atol=1e-5)
+    np.testing.assert_allclose(bundled.thresholds_, trained.thresholds_, atol=1e-5)
+    texts = load_corpus().split("development").incidents["narrative"].tolist()
+    np.testing.assert_allclose(
+        bundled.predict_proba(texts), trained.predict_proba(texts), rtol=0, atol=1e-5
+    )
+
+
+def changes(monkeypatch, name, *, fast):
+    """Return whether the default's identity changes with a file."""
+    before, whole = default_model.default_model_id(fast=fast), default_model.hash_file
     with monkeypatch.context() as patch:
-        patch.setattr(default_model, "FILE_FORMAT", 99)
-        assert default_model.default_model_id() != before
-    whole = default_model.hash_file
-    for changed in ("evidence.csv", "_linear.py", "text.py"):
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                default_model,
-                "hash_file",
-                lambda path, changed=changed: "x" if path.name == changed else whole(path),
-            )
-            assert default_model.default_model_id() != before
+        patch.setattr(
+            default_model, "hash_file", lambda path: "x" if path.name == name else whole(path)
+        )
+        return default_model.default_model_id(fast=fast) != before
 
 
-def test_another_encoder_is_another_model_but_the_same_n_grams(monkeypatch):
-    both, fast = default_model.default_model_id(), default_model.default_model_id(fast=True)
-    assert both != fast
-    whole = default_model.hash_file
-    for changed in ("encoder.zip", "held_out.csv", "combined_model.py", "_encoder_windows.py"):
-        with monkeypatch.context() as patch:
-            patch.setattr(
-                default_model,
-                "hash_file",
-                lambda path, changed=changed: "x" if path.name == changed else whole(path),
-            )
-            assert default_model.default_model_id() != both
-            assert default_model.default_model_id(fast=True) == fast
+@pytest.mark.parametrize("name", ["ngrams.npz", "model.py", "text.py"])
+def test_other_n_grams_are_another_model(monkeypatch, name):
+    assert changes(monkeypatch, name, fast=True)
+    assert changes(monkeypatch, name, fast=False)
 
 
-@pytest.mark.parametrize("broken", [0, 1])
-def test_broken_cache_is_trained_anew(fresh, broken):
-    trained, folder = fresh
-    default_classifier(fast=True)
-    file = sorted((folder / "boundary-research").iterdir())[broken]
-    file.write_bytes(b"rubbish")
-    default_classifier.cache_clear()
-    assert np.isfinite(default_classifier(fast=True).cv_probabilities_).all()
-    assert len(trained) == 2
+@pytest.mark.parametrize(
+    "name", [*FILES[1:], "gold.csv", "_calibration.py", "combined_model.py", "_encoder_windows.py"]
+)
+def test_another_encoder_or_calibration_is_another_model_but_the_same_n_grams(monkeypatch, name):
+    assert changes(monkeypatch, name, fast=False)
+    assert not changes(monkeypatch, name, fast=True)
 
 
-def test_without_a_writable_cache_it_lives_in_memory(fresh):
-    trained, folder = fresh
-    (folder / "boundary-research").write_text("a file in the way")
-    assert default_classifier(fast=True) is default_classifier(fast=True)
-    assert len(trained) == 1
-
-
-def test_test_authors_are_left_alone(monkeypatch):
-    seen = {}
-
-    class Spy:
-        def __init__(self, **parameters):
-            pass
-
-        def get_params(self):
-            return {}
-
-        def fit(self, texts, codes, groups=None, auxiliary=None, **options):
-            seen.update(texts=texts, groups=groups, auxiliary=np.array(auxiliary))
-            self.cv_probabilities_ = np.zeros((len(texts), 1))
-            return self
-
-    monkeypatch.setattr(default_model, "NarrativeClassifier", Spy)
-    model = default_model.train_default_classifier()
+def test_test_authors_are_left_alone():
+    learned = default_model.default_training_set()
     incidents = load_corpus().incidents
     test = set(incidents.loc[incidents["split"] == "test", "author_id"])
     assert test
-    assert not test & set(seen["groups"])
+    assert not test & set(learned.options["groups"])
     own = (incidents["split"] != "test").sum()
-    assert len(seen["texts"]) == own + len(load_contrasts().incidents)
+    assert len(learned.texts) == own + len(load_contrasts().incidents)
     # Contrast narratives only teach: none is held out, and none calibrates.
-    assert (~seen["auxiliary"]).sum() == own == len(model.cv_probabilities_)
+    assert (~np.array(learned.options["auxiliary"])).sum() == own
+    assert len(default_classifier(fast=True).cv_probabilities_) == own
 
 
 def test_it_is_the_calibrated_mean_of_the_encoder_and_the_n_grams():
@@ -147,7 +113,7 @@ def test_it_is_the_calibrated_mean_of_the_encoder_and_the_n_grams():
 def test_its_mean_is_calibrated_on_train_authors_that_both_members_held_out():
     model, corpus = default_classifier(), load_corpus()
     incidents = corpus.incidents[corpus.incidents["split"] != "test"].set_index("incident_id")
-    held = pd.read_csv(MODELS / "held_out.csv")["incident_id"]
+    held = pd.read_csv(MODELS / "encoder_held_out.csv")["incident_id"]
     assert set(held) <= set(incidents.index)
     authors = incidents.loc[held, "author_id"]
     # Whole authors, for the encoder had seen nothing of theirs.
@@ -202,8 +168,11 @@ def planted():
 
 
 def test_no_planted_identifier_is_in_the_n_grams(planted):
+    with np.load(MODELS / "ngrams.npz", allow_pickle=False) as arrays:
+        content = b"\n".join(arrays[name].tobytes().lower() for name in arrays.files)
     known = set(default_classifier(fast=True).vectorizer_.vocabulary_["words"])
-    assert not {p for p in planted if p in known}
+    assert b"supervis" in content
+    assert not [p for p in planted if p in known or p.encode("utf-8") in content]
 
 
 def test_no_planted_identifier_is_in_the_encoders_files(planted):
@@ -214,8 +183,8 @@ def test_no_planted_identifier_is_in_the_encoders_files(planted):
     tokens = json.loads(parts["tokenizer.json"])["model"].pop("vocab")
     lines = "".join(f"{token}\n" for token in sorted(tokens, key=tokens.__getitem__))
     assert hashlib.sha256(lines.encode("utf-8")).hexdigest() == PUBLIC_VOCABULARY
-    held_out = (MODELS / "held_out.csv").read_bytes().lower()
-    for content in (*(part.lower() for part in parts.values()), held_out):
+    tables = [(MODELS / name).read_bytes().lower() for name in FILES if name.endswith(".csv")]
+    for content in (*(part.lower() for part in parts.values()), *tables):
         assert not [p for p in planted if p.encode("utf-8") in content]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from boundary_research.classifier._encoder_windows import (
     group_by_length,
     pad,
 )
+from boundary_research.classifier._threads import count_cores
 
 # A part that holds all of a narrative's score would weigh infinitely much.
 _WHOLE = 1 - 1e-6
@@ -174,10 +174,3 @@ def join_windows(
         )
         for own in of_row
     ]
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The default classifier: a fine-tuned encoder from the package, averaged with n-grams."""
+"""The default classifier: an encoder and an n-gram model from the package, averaged."""
 
 from __future__ import annotations
 
@@ -10,59 +10,52 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import pandas as pd
-import platformdirs
-import sklearn
-from threadpoolctl import threadpool_limits
 
-from boundary_research._checks import DataError
 from boundary_research._files import hash_file
-from boundary_research.classifier._model_file import read_model_file, write_model_file
 from boundary_research.classifier.combined_model import CombinedClassifier
 from boundary_research.classifier.encoder_model import TransformerClassifier
-from boundary_research.classifier.model import FILE_FORMAT, NarrativeClassifier
+from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.corpus.bundled import Corpus, data_folder, load_corpus
 from boundary_research.corpus.contrasts import Contrasts, load_contrasts
 
 # A change in what these modules compute is a change of the model.
-_NGRAM_CODE = (
-    "_calibrated_decisions",
-    "_calibration",
-    "_linear",
-    "_passages",
-    "default_model",
-    "model",
-    "text",
-)
+_NGRAM_CODE = ("_calibrated_decisions", "model", "text")
 _ENCODER_CODE = (
+    "_calibration",
     "_encoder_scoring",
     "_encoder_windows",
     "_member_weights",
     "combined_model",
+    "default_model",
     "encoder_model",
 )
+_NGRAMS, _NGRAMS_HELD_OUT = "ngrams.npz", "ngrams_held_out.csv"
+_ENCODER, _ENCODER_HELD_OUT = "encoder.zip", "encoder_held_out.csv"
 # Of the encoder's evidence more is what coders marked than of the n-grams' or of both together
 # (docs/benchmarks-accuracy.md).
-_ENCODER, _EVIDENCE_MEMBER = "encoder.zip", 0
-_HELD_OUT = "held_out.csv"
+_EVIDENCE_MEMBER = 0
 # Encoder and n-grams in the mean, chosen on authors that neither had learned from (ibid.).
 _WEIGHTS = (2.0, 1.0)
 
 
 def default_model_id(*, fast: bool = False) -> str:
-    """Return what the default model depends on, as a hash: texts, parameters, code, libraries."""
-    folder = data_folder() / "corpus"
-    parts = [
-        hash_file(folder / f"{name}.csv") for name in ("incidents", "gold", "evidence", "splits")
-    ]
-    folder = data_folder() / "contrasts"
-    parts += [
-        hash_file(folder / f"{name}.csv") for name in ("stories", "narratives", "codes", "evidence")
-    ]
-    parts += [hash_file(Path(__file__).with_name(f"{name}.py")) for name in _NGRAM_CODE]
-    parts += [str(FILE_FORMAT), sklearn.__version__, repr(NarrativeClassifier().get_params())]
+    """Return what the default model depends on, as a hash: its files and the code that reads them.
+
+    Parameters
+    ----------
+    fast : bool
+        Of the n-gram classifier alone, as in `default_classifier`.
+    """
+    files, code = [_NGRAMS], list(_NGRAM_CODE)
     if not fast:
-        parts += [hash_file(data_folder() / "models" / name) for name in (_ENCODER, _HELD_OUT)]
-        parts += [hash_file(Path(__file__).with_name(f"{name}.py")) for name in _ENCODER_CODE]
+        files += [_NGRAMS_HELD_OUT, _ENCODER, _ENCODER_HELD_OUT]
+        code += _ENCODER_CODE
+        # The mean is calibrated on their codes.
+        parts = [hash_file(data_folder() / "corpus" / "gold.csv")]
+    else:
+        parts = []
+    parts += [hash_file(_folder() / name) for name in files]
+    parts += [hash_file(Path(__file__).with_name(f"{name}.py")) for name in code]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -113,12 +106,10 @@ def default_training_set() -> TrainingSet:
     return build_training_set(_training_part(), load_contrasts())
 
 
-def train_default_classifier() -> NarrativeClassifier:
-    """Train the n-gram part on `default_training_set`."""
+def train_default_ngrams() -> NarrativeClassifier:
+    """Train the default's n-gram part on `default_training_set`, as it lies in the package."""
     learned = default_training_set()
-    # Threads that share the small products of this fit make it several times slower.
-    with threadpool_limits(limits=1):
-        model = NarrativeClassifier().fit(learned.texts, learned.codes, **learned.options)
+    model = NarrativeClassifier().fit(learned.texts, learned.codes, **learned.options)
     # Only the corpus's narratives were held out, and only they calibrate.
     model.cv_probabilities_ = model.cv_probabilities_[~np.array(learned.options["auxiliary"])]
     return model
@@ -134,11 +125,9 @@ def default_classifier(*, fast: bool) -> CombinedClassifier | NarrativeClassifie
 def default_classifier(*, fast: bool = False) -> CombinedClassifier | NarrativeClassifier:
     """Return the classifier trained on the bundled corpus.
 
-    It is the weighted mean of a small transformer, fine-tuned on the corpus, that comes with the
-    package, and of a classifier on n-grams. Both have also learned from contrast narratives
-    (`load_contrasts`). The first call trains the latter in seconds and keeps it in the
-    user's cache folder; later calls read it from there. Where the cache cannot be written, it lives
-    in memory only. Nothing is downloaded.
+    It is the weighted mean of a small transformer, fine-tuned on the corpus, and of a classifier on
+    n-grams. Both have also learned from contrast narratives (`load_contrasts`), and both come with
+    the package: nothing is trained or downloaded.
 
     Parameters
     ----------
@@ -147,7 +136,9 @@ def default_classifier(*, fast: bool = False) -> CombinedClassifier | NarrativeC
         narratives a second, for registries with millions of reports.
     """
     if fast:
-        return _read_or_train()
+        model = NarrativeClassifier.load(_folder() / _NGRAMS)
+        model.cv_probabilities_ = _held_out(_NGRAMS_HELD_OUT)
+        return model
     return combine_with_encoder(default_classifier(fast=True))
 
 
@@ -163,7 +154,7 @@ def default_encoder() -> TransformerClassifier:
     >>> default_encoder().encode(["He lent her money.", "She was never visited."]).shape
     (2, 1152)
     """
-    return TransformerClassifier.load(data_folder() / "models" / _ENCODER)
+    return TransformerClassifier.load(_folder() / _ENCODER)
 
 
 def combine_with_encoder(ngrams: NarrativeClassifier) -> CombinedClassifier:
@@ -171,42 +162,27 @@ def combine_with_encoder(ngrams: NarrativeClassifier) -> CombinedClassifier:
 
     It is calibrated on the narratives of the authors whom both had left out in cross-validation.
     """
-    folder = data_folder() / "models"
     encoder = default_encoder()
-    codes = _training_part().codes
-    seen = pd.read_csv(folder / _HELD_OUT).set_index("incident_id")
-    held_out = seen.reindex(index=codes.index, columns=codes.columns).to_numpy(dtype=float)
     both = CombinedClassifier([encoder, ngrams], weights=_WEIGHTS, evidence_member=_EVIDENCE_MEMBER)
-    return both.calibrate(codes, [held_out, ngrams.cv_probabilities_])
+    held_out = [_held_out(_ENCODER_HELD_OUT), ngrams.cv_probabilities_]
+    return both.calibrate(_training_part().codes, held_out)
+
+
+def _folder() -> Path:
+    return data_folder() / "models"
+
+
+def _held_out(name: str) -> np.ndarray:
+    """Return a member's held-out probabilities of the training authors' narratives, shape (n, k).
+
+    NaN stands where it had learned from the narrative.
+    """
+    codes = _training_part().codes
+    seen = pd.read_csv(_folder() / name).set_index("incident_id")
+    return seen.reindex(index=codes.index, columns=codes.columns).to_numpy(dtype=float)
 
 
 def _training_part() -> Corpus:
     corpus = load_corpus()
     incidents = corpus.incidents
     return corpus.subset(incidents.loc[incidents["split"] != "test", "incident_id"])
-
-
-def _read_or_train() -> NarrativeClassifier:
-    """Return the n-gram part with its held-out probabilities, from the cache where it is there."""
-    stem = f"default-{default_model_id(fast=True)[:16]}"
-    folder = Path(platformdirs.user_cache_dir("boundary-research"))
-    file, beside = folder / f"{stem}.npz", folder / f"{stem}-held-out.npz"
-    if file.is_file() and beside.is_file():
-        try:
-            model = NarrativeClassifier.load(file)
-            model.cv_probabilities_ = read_model_file(beside, _held_out_of, newest=1)
-            return model
-        except DataError:
-            file.unlink(missing_ok=True)
-    model = train_default_classifier()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_model_file(beside, {"format": 1}, {"probabilities": model.cv_probabilities_})
-        model.save(file)
-    except (OSError, DataError):
-        pass
-    return model
-
-
-def _held_out_of(_: dict[str, object], arrays: dict[str, np.ndarray]) -> np.ndarray:
-    return arrays["probabilities"]

@@ -30,7 +30,7 @@ from boundary_research.classifier._encoder_file import (
     restore_state,
     write_encoder_file,
 )
-from boundary_research.classifier._encoder_scoring import TokenScorer, TokenScores, count_cores
+from boundary_research.classifier._encoder_scoring import TokenScorer, TokenScores
 from boundary_research.classifier._encoder_windows import WindowTokenizer
 from boundary_research.classifier._inputs import (
     check_auxiliary,
@@ -38,6 +38,7 @@ from boundary_research.classifier._inputs import (
     check_per_narrative,
     check_texts,
 )
+from boundary_research.classifier._threads import count_cores
 from boundary_research.classifier.model import NarrativeClassifier, ThinCategoryWarning
 
 _NARRATIVES_AT_A_TIME = 256

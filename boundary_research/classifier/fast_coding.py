@@ -7,7 +7,6 @@ give the same numbers to 1e-9.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, pairwise
@@ -19,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from boundary_research._checks import DataError
 from boundary_research.classifier._inputs import check_texts
 from boundary_research.classifier._kernel_arrays import kernel_arguments
+from boundary_research.classifier._threads import count_cores
 from boundary_research.classifier.evidence import find_evidence
 from boundary_research.classifier.model import NarrativeClassifier
 
@@ -68,7 +68,7 @@ class FastCoder:
         if threads is not None and (not isinstance(threads, int | np.integer) or threads < 1):
             raise DataError(f"threads must be a whole number from 1, got {threads!r}.")
         self.classifier = classifier
-        self.threads = int(threads) if threads is not None else _cores()
+        self.threads = int(threads) if threads is not None else count_cores()
         self._model = _build(classifier) if available() else None
         if self._model is not None and not self._agrees():
             self._model = None
@@ -190,12 +190,6 @@ class _WeighedClauses:
 
 class _TooLongError(Exception):
     """A text is longer than the kernel takes."""
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _as_list(texts: Any) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from boundary_research._checks import DataError, check_fraction
 from boundary_research.classifier import _calibration as calibration
@@ -24,6 +26,7 @@ from boundary_research.classifier._inputs import (
 from boundary_research.classifier._linear import fit_log_count_ratio
 from boundary_research.classifier._model_file import read_model_file, write_model_file
 from boundary_research.classifier._passages import Passages, cut_passages
+from boundary_research.classifier._threads import count_cores
 from boundary_research.classifier.text import NarrativeVectorizer, TermCounts
 
 FILE_FORMAT = 2  # 2: the parameters ratio_share and evidence_weight
@@ -213,7 +216,8 @@ class NarrativeClassifier(CalibratedDecisions):
             positive = np.vstack([labels, shows == 1])
             weights = np.vstack([weights, np.where(shows >= 0, self.evidence_weight, 0.0)])
         stacked.sort_indices()
-        for j in range(k):
+
+        def fit_category(j: int) -> None:
             used = np.flatnonzero(weights[:, j] > 0)
             coef[j], intercept[j] = fit_log_count_ratio(
                 stacked if len(used) == stacked.shape[0] else stacked[used],
@@ -224,6 +228,10 @@ class NarrativeClassifier(CalibratedDecisions):
                 ratio_share=self.ratio_share,
                 random_state=self.random_state,
             )
+
+        # The solver runs without Python's lock; its small products gain nothing from BLAS threads.
+        with threadpool_limits(limits=1), ThreadPoolExecutor(count_cores()) as pool:
+            list(pool.map(fit_category, range(k)))
         return coef, intercept
 
     def _fit_rows(
