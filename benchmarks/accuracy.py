@@ -17,6 +17,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -294,32 +295,36 @@ CODERS: dict[str, Coder] = {
 }
 
 
-def fine_tuned(weights: str) -> Coder:
-    """Return a coder that fine-tunes an encoder and averages it with n-grams."""
+def code_by_each(train: list[str], codes: pd.DataFrame, test: list[str]) -> dict[str, np.ndarray]:
+    """Return what each of `CODERS` predicts."""
+    return {name: coder(train, codes, test) for name, coder in CODERS.items()}
 
-    def code_by_fine_tuned(train: list[str], codes: pd.DataFrame, test: list[str]) -> np.ndarray:
-        encoder = TransformerClassifier(weights, cv=3, held_out_folds=1, bfloat16=True, threads=1)
-        both = CombinedClassifier([encoder, NarrativeClassifier()], weights="learned")
-        return both.fit(train, codes).predict(test)
 
-    return code_by_fine_tuned
+def code_by_fine_tuned(
+    weights: str, train: list[str], codes: pd.DataFrame, test: list[str]
+) -> dict[str, np.ndarray]:
+    """Fine-tune an encoder; return what its mean with n-grams predicts, and what it does alone."""
+    encoder = TransformerClassifier(weights, cv=3, held_out_folds=1, bfloat16=True, threads=1)
+    both = CombinedClassifier([encoder, NarrativeClassifier()], weights="learned").fit(train, codes)
+    return {
+        "fine-tuned encoder and n-grams, weights learned": both.predict(test),
+        "the fine-tuned encoder alone": both.members_[0].predict(test),
+    }
 
 
 def compare_on_real_data(folder: Path, weights: str | None, n_shuffles: int) -> list[str]:
     """Return the table on GovTrack (5-fold, shuffled) and HHS (chronological 80/20)."""
     rows = []
-    coders = CODERS
-    if weights is not None:
-        coders = {"fine-tuned encoder and n-grams, weights learned": fine_tuned(weights)}
+    code_by = code_by_each if weights is None else partial(code_by_fine_tuned, weights)
     table = pd.read_csv(folder / "govtrack_misconduct.csv")
     texts, codes = table["text"].fillna("").to_numpy(), table[TAGS] == "X"
     found: dict[str, list[tuple[float, float]]] = {}
     for seed in range(n_shuffles):
-        predicted = {name: np.zeros(codes.shape, dtype=bool) for name in coders}
+        predicted: dict[str, np.ndarray] = {}
         for train, test in KFold(5, shuffle=True, random_state=seed).split(texts):
             part = texts[train].tolist(), codes.iloc[train], texts[test].tolist()
-            for name, coder in coders.items():
-                predicted[name][test] = coder(*part)
+            for name, decisions in code_by(*part).items():
+                predicted.setdefault(name, np.zeros(codes.shape, dtype=bool))[test] = decisions
         for name, decisions in predicted.items():
             found.setdefault(name, []).append(f1_pair(codes, decisions))
     for label, scores in found.items():
@@ -338,8 +343,7 @@ def compare_on_real_data(folder: Path, weights: str | None, n_shuffles: int) -> 
     cut = int(0.8 * len(table))
     texts, codes = table["narrative"].to_numpy(), table[places].astype(bool)
     part = texts[:cut].tolist(), codes.iloc[:cut], texts[cut:].tolist()
-    for label, coder in coders.items():
-        decisions = coder(*part)
+    for label, decisions in code_by(*part).items():
         micro, macro = f1_pair(codes.iloc[cut:], decisions)
         rows.append(
             {
