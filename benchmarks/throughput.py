@@ -26,7 +26,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -37,9 +36,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sklearn
-from scipy.special import expit
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import FeatureUnion
+from _throughput_peers import Job, install_fasttext, scikit_learn_peer, start_fasttext
 
 from boundary_research.classifier import fast_coding
 from boundary_research.classifier.fast_coding import FastCoder
@@ -54,22 +51,6 @@ WANTED = {
     "words and characters": {"scikit-learn vectorizers": 40, "fastText": 10},
 }
 WANTED_OF_TWO_THREADS, MOST_MEBIBYTES = 1.7, 1024
-FASTTEXT = """
-import json, sys, time
-import fasttext
-fasttext.FastText.eprint = lambda *_: None
-train, texts, minn, maxn = sys.argv[1:]
-model = fasttext.train_supervised(
-    train, epoch=2, wordNgrams=2, minn=int(minn), maxn=int(maxn), loss="ova", thread=1, verbose=0
-)
-lines = json.load(open(texts))
-print("ready", flush=True)
-for _ in sys.stdin:
-    start = time.process_time()
-    model.predict(lines, k=-1)
-    print(time.process_time() - start, flush=True)
-"""
-Job = Callable[[], float]  # runs once and returns the seconds it took
 
 
 def cut_narratives(source_texts: list[str], n: int, random_state: int = 0) -> Iterator[str]:
@@ -81,35 +62,6 @@ def cut_narratives(source_texts: list[str], n: int, random_state: int = 0) -> It
     ]
     for first in rng.integers(0, len(starts) - WORDS, n):
         yield text[starts[first] : starts[first + WORDS]].rstrip()
-
-
-def scikit_learn_peer(model: NarrativeClassifier) -> Callable[[list[str]], np.ndarray]:
-    """Return scikit-learn's vectorizers with the model's terms, and its linear scores."""
-    fitted = model.vectorizer_
-    parts, weights = [], {}
-    for name, analyzer, sizes in (
-        ("words", "word", fitted.words),
-        ("characters", "char_wb", fitted.characters),
-    ):
-        if sizes is None:
-            continue
-        part = TfidfVectorizer(
-            analyzer=analyzer,
-            ngram_range=sizes,
-            token_pattern=r"\w+",
-            sublinear_tf=True,
-            vocabulary=fitted.vocabulary_[name],
-        )
-        part.idf_ = fitted.idf_[name]
-        parts.append((name, part))
-        weights[name] = fitted.character_weight if name == "characters" else 1.0
-    union = FeatureUnion(parts, transformer_weights=weights)
-
-    def predict(texts: list[str]) -> np.ndarray:
-        scores = union.transform(texts) @ model.coef_.T + model.intercept_
-        return expit(scores * model.slope_ + model.offset_)
-
-    return predict
 
 
 def timed(clock: Callable[[], float], job: Callable[[], Any]) -> Job:
@@ -131,51 +83,6 @@ def take_turns(rounds: int, jobs: dict[str, Job]) -> dict[str, np.ndarray]:
     """Return each job's seconds, shape (rounds,)."""
     seconds = [[job() for job in jobs.values()] for _ in range(rounds)]
     return dict(zip(jobs, np.array(seconds).T, strict=True))
-
-
-def start_fasttext(
-    stack: ExitStack, python: Path | None, texts: list[str], corpus: Any, characters: bool
-) -> Job | str:
-    """Train fastText in a process of its own; return its job, or why there is none."""
-    if python is None:
-        return "skipped: no Python with fastText (--install-peers or --fasttext-python)"
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    codes = corpus.codes.astype(bool)
-    labels = [" ".join(f"__label__{c}" for c in codes.columns[row]) for row in codes.to_numpy()]
-    plain = [" ".join(text.lower().split()) for text in corpus.incidents["narrative"]]
-    both = zip(labels, plain, strict=True)
-    (folder / "train.txt").write_text(
-        "\n".join(f"{a or '__label__none'} {b}" for a, b in both), encoding="utf-8"
-    )
-    lines = json.dumps([" ".join(text.split()) for text in texts])
-    (folder / "texts.json").write_text(lines, encoding="utf-8")
-    files = [str(folder / "train.txt"), str(folder / "texts.json")]
-    sizes = ["3", "5"] if characters else ["0", "0"]
-    command = [str(python), "-c", FASTTEXT, *files, *sizes]
-    pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
-    process = stack.enter_context(
-        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=quiet, text=True)
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    request, reply = process.stdin, process.stdout
-    if reply.readline().strip() != "ready":
-        return "skipped: fastText did not start"
-
-    def sample() -> float:
-        request.write("\n")
-        request.flush()
-        return float(reply.readline())
-
-    return sample
-
-
-def install_fasttext(folder: Path) -> Path | None:
-    """Make an environment with fastText; None where it cannot be installed."""
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
-    command = [str(python), "-m", "pip", "install", "--quiet", "fasttext-community"]
-    return python if subprocess.run(command, check=False).returncode == 0 else None
 
 
 def spread(ratios: np.ndarray) -> str:
@@ -301,9 +208,17 @@ def stream(source: Path, target: Path, model_file: Path) -> None:
             writer.write_table(pa.table(columns, schema=pa.schema(fields)))
             n += batch.num_rows
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB, but bytes on macOS
-    mebibytes = peak / (2**20 if sys.platform == "darwin" else 2**10)
-    print(json.dumps({"narratives": n, "seconds": seconds, "peak_mib": mebibytes}))
+    print(json.dumps({"narratives": n, "seconds": seconds, "peak_mib": peak_mebibytes()}))
+
+
+def peak_mebibytes() -> float:
+    """Return the most memory that this process has had."""
+    status = Path("/proc/self/status")
+    if status.exists():  # there getrusage would count what the process that started this one had
+        (peak,) = (line.split()[1] for line in status.read_text().splitlines() if "VmHWM" in line)
+        return int(peak) / 2**10
+    peak_of_all = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak_of_all / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def measure_memory(model: NarrativeClassifier, source_texts: list[str], n: int) -> str:
