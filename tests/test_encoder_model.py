@@ -487,7 +487,7 @@ def test_stored_weights_are_whole_numbers_times_the_scale_of_their_column(traine
 def test_losses_are_those_of_their_definition(trained):
     import torch
 
-    from boundary_research.classifier import _encoder_training as training
+    from boundary_research.classifier import _encoder_losses as losses
     from boundary_research.classifier._encoder_windows import Window
 
     fit, _, _ = trained
@@ -498,20 +498,20 @@ def test_losses_are_those_of_their_definition(trained):
     scores = torch.tensor([[[9.0], [1.0], [-2.0], [0.5], [9.0]]])
     own = np.array([0])
     # The second token is in the evidence; the others lie outside, and special tokens say nothing.
-    found = training._evidence_loss(scores, [window], own, [[(0, 3, 5)]], settings)
+    found = losses._evidence_loss(scores, [window], own, [[(0, 3, 5)]], settings)
     outside = np.log1p(np.exp([1.0, 0.5])).mean()
     assert found.item() == pytest.approx(np.log1p(np.exp(2.0)) + settings.outside_weight * outside)
-    assert training._evidence_loss(scores, [window], own, [[]], settings).item() == 0
-    pooled = training._pool(
+    assert losses._evidence_loss(scores, [window], own, [[]], settings).item() == 0
+    pooled = losses._pool(
         scores.repeat(2, 1, 1), torch.from_numpy(np.array([counts, counts])), own.repeat(2), 1
     )
     assert pooled.item() == pytest.approx(np.logaddexp.reduce([1.0, -2.0, 0.5] * 2))
     # One pair, in which the side with the category scores 1 lower than the one without.
     logits = torch.tensor([[0.0, 5.0], [1.0, 5.0], [7.0, 7.0]])
     target = torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
-    pair = training._pair_loss(logits, target, np.array([8, 4, -1]), np.array([4, 8, 2]))
+    pair = losses._pair_loss(logits, target, np.array([8, 4, -1]), np.array([4, 8, 2]))
     assert pair.item() == pytest.approx(np.log1p(np.e))
-    alone = training._pair_loss(logits[:1], target[:1], np.array([8]), np.array([4]))
+    alone = losses._pair_loss(logits[:1], target[:1], np.array([8]), np.array([4]))
     assert alone.item() == 0
 
 

@@ -22,13 +22,13 @@ try:
     import torch
     import transformers
     from torch import nn
-    from torch.nn import functional
 except ImportError:
     raise DataError(
         "Fine-tuning needs torch and transformers, which are not installed: "
         'pip install "boundary-research[transformer]". Coding with a model that was '
         "saved needs neither."
     ) from None
+from boundary_research.classifier._encoder_losses import narratives_loss
 
 # Dropped attention cannot be computed in one fused pass, and a step takes almost twice as long.
 _ATTENTION_DROPOUT = {"attention_probs_dropout_prob", "attention_dropout"}
@@ -116,7 +116,7 @@ def train(folder: str | Path, examples: Examples, settings: Settings, step: Any)
         positive = torch.tensor(((1 - share) / share) ** settings.class_power, dtype=torch.float32)
         model.train()
         for rows in batches:
-            loss = _loss(model, examples, rows, positive, settings)
+            loss = narratives_loss(model, examples, rows, positive, settings)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -268,88 +268,3 @@ def _batches(examples: Examples, settings: Settings, rng: np.random.Generator) -
         batch.append(unit)
     batches.append(np.concatenate(batch))
     return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def _loss(
-    model: ScoringEncoder,
-    examples: Examples,
-    rows: np.ndarray,
-    positive: torch.Tensor,
-    settings: Settings,
-) -> torch.Tensor:
-    windows = [window for row in rows for window in examples.windows[row]]
-    owner = np.repeat(np.arange(len(rows)), [len(examples.windows[row]) for row in rows])
-    ids, mask = pad(windows)
-    with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
-        scores = model(torch.from_numpy(ids), torch.from_numpy(mask))
-    scores = scores.float()
-    counts = np.zeros(ids.shape, dtype=bool)
-    for i, window in enumerate(windows):
-        counts[i, : len(window.counts)] = window.counts
-    pooled = _pool(scores, torch.from_numpy(counts), owner, len(rows))
-    logits = pooled + model.offset
-    target = torch.from_numpy(examples.labels[rows].astype(np.float32))
-    loss = functional.binary_cross_entropy_with_logits(
-        logits, target, pos_weight=positive, reduction="sum"
-    )
-    if settings.evidence_weight > 0:
-        loss = loss + settings.evidence_weight * _evidence_loss(
-            scores, windows, owner, [examples.spans[row] for row in rows], settings
-        )
-    if settings.pair_weight > 0:
-        loss = loss + settings.pair_weight * _pair_loss(
-            logits, target, examples.partner[rows], rows
-        )
-    return loss / len(rows)
-
-
-def _pool(scores: torch.Tensor, counts: torch.Tensor, owner: np.ndarray, n: int) -> torch.Tensor:
-    """Return the score of each narrative, shape (n, k), from those of its windows' tokens."""
-    masked = scores.masked_fill(~counts[:, :, None], -1e4)
-    by_window = torch.logsumexp(masked, 1)
-    parts = [by_window[torch.from_numpy(np.flatnonzero(owner == i))] for i in range(n)]
-    return torch.stack([torch.logsumexp(part, 0) for part in parts])
-
-
-def _evidence_loss(
-    scores: torch.Tensor,
-    windows: Sequence[Window],
-    owner: np.ndarray,
-    spans: Sequence[Sequence[tuple[int, int, int]]],
-    settings: Settings,
-) -> torch.Tensor:
-    """Return the loss of tokens in evidence, which show a category, and of those outside it.
-
-    Each marked category of a narrative counts as one, however long its evidence.
-    """
-    weights = np.zeros(scores.shape, dtype=np.float32)
-    inside = np.zeros(scores.shape, dtype=bool)
-    for i, window in enumerate(windows):
-        start, end = window.places.T
-        size = len(window.ids)
-        for column, left, right in spans[owner[i]]:
-            inside[i, :size, column] |= (start < right) & (end > left)
-            weights[i, :size, column] = window.counts
-    for i in range(len(spans)):
-        own = owner == i
-        here, used = inside[own], weights[own] > 0
-        n_in = np.maximum((here & used).sum(axis=(0, 1)), 1)
-        n_out = np.maximum((~here & used).sum(axis=(0, 1)), 1)
-        weights[own] *= np.where(here, 1 / n_in, settings.outside_weight / n_out)
-    target = torch.from_numpy(inside.astype(np.float32))
-    return functional.binary_cross_entropy_with_logits(
-        scores, target, weight=torch.from_numpy(weights), reduction="sum"
-    )
-
-
-def _pair_loss(
-    logits: torch.Tensor, target: torch.Tensor, partner: np.ndarray, rows: np.ndarray
-) -> torch.Tensor:
-    """Return the loss of pairs whose sides are ranked wrongly where their codes differ."""
-    place = {int(row): i for i, row in enumerate(rows)}
-    pairs = [(i, place[int(p)]) for i, p in enumerate(partner) if p > rows[i] and int(p) in place]
-    if not pairs:
-        return logits.sum() * 0
-    left, right = (torch.tensor(side) for side in zip(*pairs, strict=True))
-    sign = target[left] - target[right]
-    return (functional.softplus(-sign * (logits[left] - logits[right])) * sign.abs()).sum()
