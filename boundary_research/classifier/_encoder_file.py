@@ -15,7 +15,7 @@ from boundary_research._checks import DataError, check_file
 from boundary_research._files import write_atomically
 
 FILE_FORMAT = 1
-_NETWORK, _TOKENIZER, _HEADER = "model.onnx", "tokenizer.json", "header.json"
+NETWORK, _TOKENIZER, _HEADER = "model.onnx", "tokenizer.json", "header.json"
 # A fixed date, so that the same model gives the same file.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -27,7 +27,7 @@ def write_encoder_file(
     parts = {
         _HEADER: json.dumps({"format": FILE_FORMAT, **header}, indent=2).encode("utf-8"),
         _TOKENIZER: tokenizer.encode("utf-8"),
-        _NETWORK: onnx,
+        NETWORK: onnx,
     }
 
     return write_parts(path, parts)
@@ -46,6 +46,39 @@ def write_parts(path: str | Path, parts: dict[str, bytes]) -> Path:
     return write_atomically(path, write)
 
 
+def has_part(path: str | Path, name: str) -> bool:
+    """Return whether a file is a zip with a part of that name."""
+    file = check_file(path, what="Model file")
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return name in archive.namelist()
+
+
+@contextmanager
+def open_model_file(
+    path: str | Path, header: str, *, what: str, newest: int
+) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
+    """Open a zip and its JSON header; DataError where it is no such model or of a newer format."""
+    file = check_file(path, what="Model file")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            found = json.loads(archive.read(header))
+            if found["format"] > newest:
+                raise DataError(
+                    f"Model file {file.name!r} has format {found['format']}; this version reads "
+                    f"up to {newest}. Update boundary_research."
+                )
+            yield archive, found
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+        raise DataError(
+            f"Model file {file.name!r} is not {what} of boundary_research "
+            f"({type(error).__name__}). Train and save it again."
+        ) from None
+
+
 def read_encoder_file(path: str | Path) -> tuple[dict[str, Any], bytes, str]:
     """Return header, network and tokenizer of a file that `write_encoder_file` wrote.
 
@@ -54,23 +87,9 @@ def read_encoder_file(path: str | Path) -> tuple[dict[str, Any], bytes, str]:
     DataError
         If the file is not such a model, or of a newer format.
     """
-    file = check_file(path, what="Model file")
-    try:
-        with zipfile.ZipFile(file) as archive:
-            header = json.loads(archive.read(_HEADER))
-            newer = header["format"] > FILE_FORMAT
-            network, tokenizer = archive.read(_NETWORK), archive.read(_TOKENIZER).decode("utf-8")
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
-        raise DataError(
-            f"Model file {file.name!r} is not a fine-tuned encoder of boundary_research "
-            f"({type(error).__name__}). Train and save it again."
-        ) from None
-    if newer:
-        raise DataError(
-            f"Model file {file.name!r} has format {header['format']}; this version reads up to "
-            f"{FILE_FORMAT}. Update boundary_research."
-        )
-    return header, network, tokenizer
+    with open_model_file(path, _HEADER, what="a fine-tuned encoder", newest=FILE_FORMAT) as opened:
+        archive, header = opened
+        return header, archive.read(NETWORK), archive.read(_TOKENIZER).decode("utf-8")
 
 
 def describe_state(model: Any, arrays: Sequence[str]) -> dict[str, Any]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 import warnings
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,16 +12,21 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from boundary_research._checks import DataError, check_file, check_fraction
+from boundary_research._checks import DataError, check_fraction
 from boundary_research.classifier._calibrated_decisions import (
     CALIBRATION_ARRAYS,
     CalibratedDecisions,
+)
+from boundary_research.classifier._combined_file import (
+    is_combined_file,
+    read_combined_file,
+    read_single_model,
+    write_combined_file,
 )
 from boundary_research.classifier._encoder_file import (
     describe_state,
     refuse_incomplete,
     restore_state,
-    write_parts,
 )
 from boundary_research.classifier._inputs import check_codes, check_texts
 from boundary_research.classifier._member_weights import (
@@ -33,13 +35,9 @@ from boundary_research.classifier._member_weights import (
     mean_odds,
     to_shares,
 )
-from boundary_research.classifier.embedding_model import EncoderClassifier
-from boundary_research.classifier.encoder_model import TransformerClassifier
 from boundary_research.classifier.fast_coding import FastCoder
 from boundary_research.classifier.model import NarrativeClassifier, ThinCategoryWarning
 
-FILE_FORMAT = 1
-_HEADER = "combined.json"
 _PARAMETERS = ("weights", "evidence_member", "precision", "miss_rate")
 _ARRAYS = (*CALIBRATION_ARRAYS, "n_positive_")
 
@@ -253,27 +251,12 @@ class CombinedClassifier(CalibratedDecisions):
         """
         check_is_fitted(self, "members_")
         header = {
-            "format": FILE_FORMAT,
             "parameters": {name: getattr(self, name) for name in _PARAMETERS}
             | {"weights": self.shares_.tolist()},
             "members": len(self.members_),
             **describe_state(self, _ARRAYS),
         }
-        parts = {_HEADER: json.dumps(header, indent=2).encode("utf-8")}
-        with tempfile.TemporaryDirectory() as folder:
-            for i, member in enumerate(self.members_):
-                encoder = member.encoder if type(member) is EncoderClassifier else None
-                if type(encoder) is TransformerClassifier:
-                    name = _encoder_part(i)
-                    parts[name] = encoder.save(Path(folder) / name).read_bytes()
-                elif type(member) not in (NarrativeClassifier, TransformerClassifier):
-                    raise DataError(
-                        f"{type(member).__name__} cannot be saved as a part of a combined model; "
-                        f"NarrativeClassifier and TransformerClassifier can, and "
-                        f"EncoderClassifier where its encoder is a TransformerClassifier."
-                    )
-                parts[_part(i)] = member.save(Path(folder) / _part(i)).read_bytes()
-        return write_parts(path, parts)
+        return write_combined_file(path, header, self.members_)
 
     @classmethod
     def load(cls, path: str | Path) -> CombinedClassifier:
@@ -284,24 +267,8 @@ class CombinedClassifier(CalibratedDecisions):
         DataError
             If the file is not such a model, or of a newer format.
         """
-        file = check_file(path, what="Model file")
-        try:
-            with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory() as folder:
-                header = json.loads(archive.read(_HEADER))
-                if header["format"] > FILE_FORMAT:
-                    raise DataError(
-                        f"Model file {file.name!r} has format {header['format']}; this version "
-                        f"reads up to {FILE_FORMAT}. Update boundary_research."
-                    )
-                members = [_read_part(archive, i, Path(folder)) for i in range(header["members"])]
-        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(
-                f"Model file {file.name!r} is not a combined model of boundary_research "
-                f"({type(error).__name__}). Save it again."
-            ) from None
-        with refuse_incomplete(file):
+        header, members = read_combined_file(path)
+        with refuse_incomplete(path):
             model = cls(members, **header["parameters"])
             model.shares_ = to_shares(model.weights, len(members))
             restore_state(model, header, _ARRAYS)
@@ -322,35 +289,7 @@ def load_classifier(path: str | Path) -> Any:
     DataError
         If the file is none of these.
     """
-    file = check_file(path, what="Model file")
-    names: list[str] = []
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            names = archive.namelist()
-    if _HEADER in names:
-        return CombinedClassifier.load(file)
-    if "model.onnx" in names:
-        return TransformerClassifier.load(file)
-    return NarrativeClassifier.load(file)
-
-
-def _part(i: int) -> str:
-    return f"member_{i}"
-
-
-def _encoder_part(i: int) -> str:
-    return f"member_{i}_encoder"
-
-
-def _read_part(archive: zipfile.ZipFile, i: int, folder: Path) -> Any:
-    """Return a member of a saved model, with the encoder that it embeds with."""
-    there = _encoder_part(i) in archive.namelist()
-    files = [folder / _part(i), *([folder / _encoder_part(i)] if there else [])]
-    for file in files:
-        file.write_bytes(archive.read(file.name))
-    if len(files) == 2:
-        return EncoderClassifier.load(files[0], TransformerClassifier.load(files[1]))
-    return load_classifier(folder / _part(i))
+    return CombinedClassifier.load(path) if is_combined_file(path) else read_single_model(path)
 
 
 # What can be made anew from the members.
