@@ -28,8 +28,8 @@ def declared():
     return {canonicalize_name(r.name): str(r.specifier) for r in map(Requirement, texts)}
 
 
-def locked():
-    lines = (ROOT / "requirements.lock").read_text("utf-8").split()
+def locked(name="requirements.lock"):
+    lines = (ROOT / name).read_text("utf-8").split()
     assert all(re.fullmatch(r"[A-Za-z0-9_.\-]+==[A-Za-z0-9_.+!\-]+", line) for line in lines)
     return {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in lines}
 
@@ -52,6 +52,14 @@ def test_lock_pins_everything_declared_at_or_above_its_floor():
     for name, specifier in declared().items():
         assert name in pins, name
         assert Requirement(f"{name}{specifier}").specifier.contains(pins[name]), name
+
+
+def test_optional_lock_pins_what_fine_tuning_needs_and_nothing_twice():
+    pins = locked("requirements-optional.lock")
+    for text in project()["optional-dependencies"]["transformer"]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), text
+    assert not set(pins) & set(locked())
 
 
 def test_what_runs_is_what_is_locked():

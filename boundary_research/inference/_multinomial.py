@@ -84,8 +84,7 @@ def _solve(X: np.ndarray, target: np.ndarray, weights: np.ndarray) -> tuple[np.n
             return b.ravel(), jacobian
     raise DataError(
         "No finite estimate: some column of X separates the levels of the outcome, or the "
-        "correction "
-        "leaves a level without weight. Merge levels, or code more rows."
+        "correction leaves a level without weight. Merge levels, or code more rows."
     )
 
 
