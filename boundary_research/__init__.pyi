@@ -1,8 +1,12 @@
 from ._checks import DataError as DataError
+from .classifier.combined_model import CombinedClassifier as CombinedClassifier
+from .classifier.combined_model import load_classifier as load_classifier
 from .classifier.decisions import CodedIncidents as CodedIncidents
 from .classifier.decisions import code as code
 from .classifier.decisions import read_coded as read_coded
 from .classifier.default_model import default_classifier as default_classifier
+from .classifier.embedding_model import EncoderClassifier as EncoderClassifier
+from .classifier.encoder_model import TransformerClassifier as TransformerClassifier
 from .classifier.evaluation import crossfit as crossfit
 from .classifier.evaluation import evaluate as evaluate
 from .classifier.evidence import show_evidence as show_evidence

@@ -102,7 +102,7 @@ def code(
     write_manifest(
         folder,
         command="code",
-        inputs={"incidents": file},
+        inputs={"incidents": file} | ({} if model is None else {"model": model}),
         options={"source": loaded.source, "model": trained, "format": format},
         started=started,
     )

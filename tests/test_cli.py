@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from boundary_research import NarrativeClassifier, default_classifier
+from boundary_research._files import hash_file
 from boundary_research.classifier.default_model import default_model_id
 from boundary_research.cli import main
 
@@ -72,6 +73,8 @@ def test_model_files_of_every_kind_are_taken(reports, tmp_path):
     out = tmp_path / "coded"
     assert main(["code", str(reports), "-o", str(out), "--model", str(file), "--quiet"]) == 0
     assert list(pd.read_csv(out / "coded.csv")["money"]) == [1, 0]
+    inputs = json.loads((out / "manifest.json").read_text("utf-8"))["inputs"]
+    assert inputs["model"] == {"file": file.name, "sha256": hash_file(file)}
 
 
 def test_quiet_prints_nothing_and_parquet_is_written(reports, model_file, tmp_path, capsys):

@@ -71,8 +71,9 @@ def calibration_error(
 ) -> pd.Series:
     """Return the expected calibration error of each category and of all together.
 
-    ECE is the mean over decisions of |share positive - mean probability| of their bin (Naeini,
-    Cooper and Hauskrecht 2015, section 2), with bins of equal width.
+    ECE is the mean over decisions of the absolute difference between the share of positives and
+    the mean probability in their bin (Naeini, Cooper and Hauskrecht 2015, section 2), with bins of
+    equal width.
 
     Returns
     -------
