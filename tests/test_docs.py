@@ -1,6 +1,9 @@
 """The documentation's Python runs, page by page, and its pages link to what is there."""
 
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -30,3 +33,14 @@ def test_commands_named_in_the_documentation_exist():
     for page in pages:
         for command in re.findall(r"`boundary-research ([\w-]+)", page.read_text("utf-8")):
             assert command in names, (page.name, command)
+
+
+def test_the_documentation_builds_without_a_warning(tmp_path):
+    ignored = shutil.ignore_patterns("_build", "_api", "_notebooks")
+    pages = shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=ignored)
+    for name in ("notebooks", "data", "README.md", "CHANGELOG.md"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(pages), "built"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert not done.returncode, done.stderr[-2000:]
+    assert (tmp_path / "built" / "index.html").is_file()
