@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from boundary_research._checks import DataError, check_random_state
+from boundary_research._intervals import wilson_interval
 from boundary_research.classifier._calibration import split_folds
 from boundary_research.classifier.model import NarrativeClassifier
 
@@ -24,6 +25,7 @@ METRIC_COLUMNS = [
 ]
 _COUNTED = ("precision", "recall", "f1")
 _RANKED = ("average_precision", "auc", "brier")
+_NO_VARIANCE = 1e-15
 
 
 class Crossfit(NamedTuple):
@@ -145,6 +147,12 @@ def evaluate(
 ) -> pd.DataFrame:
     """Return precision, recall, F1, average precision, AUC and Brier score, with intervals.
 
+    Intervals are Wilson's at the effective sample size v (1 - v) / variance of an estimate v
+    (Franco, Little, Louis and Slud 2019, J Surv Stat Methodol 7:334-364), with the variance that a
+    bootstrap of narratives or groups finds, times g / (g - 1), and t with g - 1 degrees of freedom
+    for g units. Percentiles of the same draws cover too seldom where groups are few
+    (`benchmarks/evaluation_coverage.py`).
+
     Parameters
     ----------
     codes : DataFrame of bools, shape (n, k)
@@ -152,9 +160,10 @@ def evaluate(
     probabilities : float array, shape (n, k)
     predicted : bool array, shape (n, k)
     groups : sequence, length n, optional
-        The bootstrap draws whole groups (authors, agencies); single narratives by default.
+        The bootstrap draws whole groups (authors, agencies); single narratives by default. One
+        group tells nothing of the variance, and intervals are then missing.
     n_boot : int
-        Draws of the percentile bootstrap; 0 leaves the intervals out.
+        Draws of the bootstrap that measures the variance; 0 leaves the intervals out.
 
     Returns
     -------
@@ -174,7 +183,7 @@ def evaluate(
     point = _metrics(labels, probabilities, predicted, np.ones((1, n)))
     weights = _bootstrap_weights(n, groups, n_boot, random_state)
     drawn = _metrics(labels, probabilities, predicted, weights) if n_boot else {}
-    tail = (1 - conf_level) / 2
+    limits = _intervals(point, drawn, _sizes(labels, predicted), _count(groups, n), conf_level)
     rows = []
     names = [*map(str, codes.columns), "(micro)", "(macro)"]
     for j, name in enumerate(names):
@@ -182,11 +191,56 @@ def evaluate(
             if j >= values.shape[1]:
                 continue
             low = high = np.nan
-            if metric in drawn and not np.isnan(values[0, j]):
-                low, high = np.nanquantile(drawn[metric][:, j], [tail, 1 - tail])
+            if metric in limits:
+                low, high = limits[metric][:, j]
             positives = int(labels[:, j].sum()) if j < k else int(labels.sum())
             rows.append((name, metric, values[0, j], low, high, positives, n))
     return pd.DataFrame(rows, columns=METRIC_COLUMNS)
+
+
+def _sizes(labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """Return of how many decisions or narratives each metric speaks, shape (k,) or (k + 2,)."""
+    real, called = labels.sum(axis=0), predicted.sum(axis=0)
+    decided = {"precision": called, "recall": real, "f1": called + real}
+    n = len(labels)
+    return {
+        name: np.append(count, [count.sum()] * 2).astype(float) for name, count in decided.items()
+    } | {
+        "average_precision": real.astype(float),
+        "auc": np.minimum(real, n - real).astype(float),
+        "brier": np.full(labels.shape[1], float(n)),
+    }
+
+
+def _count(groups: Sequence[Any] | None, n: int) -> int:
+    return n if groups is None else len({str(group) for group in groups})
+
+
+def _intervals(
+    point: dict[str, np.ndarray],
+    drawn: dict[str, np.ndarray],
+    sizes: dict[str, np.ndarray],
+    units: int,
+    conf_level: float,
+) -> dict[str, np.ndarray]:
+    """Return the limits of each metric, shape (2, k) or (2, k + 2); none for fewer than 2 units."""
+    limits = {}
+    for metric, draws in drawn.items() if units > 1 else ():
+        value = point[metric][0]
+        known = np.isfinite(draws)
+        # Draws without positives, say, define no recall.
+        mean = np.where(known, draws, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        spread = np.where(known, draws - mean, 0) ** 2
+        variance = spread.sum(axis=0) / np.maximum(known.sum(axis=0) - 1, 1) * units / (units - 1)
+        # Without variance all decisions were right, or all wrong: as many as there were count.
+        most, certain = sizes[metric], variance < _NO_VARIANCE
+        size = np.where(certain, most, value * (1 - value) / np.where(certain, 1, variance))
+        if metric in _COUNTED:
+            size = np.minimum(size, most)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            low, high = wilson_interval(value, size, conf_level, df=units - 1)
+        limits[metric] = np.where(np.isnan(value) | (size <= 0), np.nan, np.array([low, high]))
+    return limits
 
 
 def _bootstrap_weights(

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from boundary_research._checks import DataError, check_fraction, check_random_state
+from boundary_research._intervals import wilson_interval
 from boundary_research.coding._codings import pivot_codings, read_codings
 from boundary_research.coding._latent_classes import Fit, Patterns, fit_classes
 from boundary_research.coding._ratings import MISSING, Ratings, read_ratings
@@ -225,14 +225,11 @@ def _resample(
     return np.asarray(times @ mass)
 
 
-def _wilson(share: float, variance: float, most: float, level: float) -> tuple[float, float]:
+def _interval(share: float, variance: float, most: float, level: float) -> tuple[float, float]:
     """Return Wilson's interval at the effective number of units, at most `most`."""
-    z = float(stats.norm.ppf((1 + level) / 2))
     size = min(share * (1 - share) / variance, most) if variance > 0 else most
-    shrink = z**2 / max(size, 1e-9)
-    middle = (share + shrink / 2) / (1 + shrink)
-    half = np.sqrt(share * (1 - share) * shrink + shrink**2 / 4) / (1 + shrink)
-    return float(middle - half), float(middle + half)
+    low, high = wilson_interval(share, max(size, 1e-9), level)
+    return float(low), float(high)
 
 
 def _describe_coders(
@@ -258,7 +255,7 @@ def _describe_coders(
             (fit.specificity, spread.specificity, absent),
         ):
             share = float(values[0, c])
-            row += [share, *_wilson(share, float(draws[:, c].var(ddof=1)), float(mass[c]), level)]
+            row += [share, *_interval(share, float(draws[:, c].var(ddof=1)), float(mass[c]), level)]
         kinds = [("present", present[c]), ("absent", absent[c])]
         few = [f"{mass:.0f} {kind}" for kind, mass in kinds if mass < FEW_UNITS_OF_A_KIND]
         row.append(f"Rests on few narratives ({' and '.join(few)})." if few else "")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from boundary_research._checks import check_fraction, check_random_state
+from boundary_research._intervals import wilson_interval
 from boundary_research.inference._alignment import align_codes, match_incidents
 from boundary_research.inference._counts import check_min_cell, held_back
 from boundary_research.inference.multiple_testing import adjust_p_values
@@ -17,25 +16,6 @@ from boundary_research.inference.shares import cluster_columns
 ALL = "all"
 _RESAMPLES = 4_999
 _FEWEST_EXPECTED = 5.0
-
-
-def wilson_interval(share: Any, n: Any, conf_level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return Wilson limits of a share; `n` may be an effective sample size (not whole).
-
-    Wilson 1927, J Am Stat Assoc 22:209-212; with an effective size for weighted samples, Franco,
-    Little, Louis and Slud 2019, J Surv Stat Methodol 7:334-364.
-
-    Examples
-    --------
-    >>> low, high = wilson_interval(0.1, 10)
-    >>> round(float(low), 4), round(float(high), 4)
-    (0.0179, 0.4042)
-    """
-    p, size = np.asarray(share, dtype=float), np.asarray(n, dtype=float)
-    z2 = stats.norm.ppf(0.5 + conf_level / 2) ** 2
-    centre = (p + z2 / (2 * size)) / (1 + z2 / size)
-    half = np.sqrt(z2 * (p * (1 - p) / size + z2 / (4 * size**2))) / (1 + z2 / size)
-    return np.maximum(centre - half, 0), np.minimum(centre + half, 1)
 
 
 def _effective_size(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from boundary_research._checks import DataError, check_choice, check_columns
-from boundary_research.inference._error_rates import wilson_interval
+from boundary_research._intervals import wilson_interval
 from boundary_research.inference._figure_rows import (
     LIMITS,
     preferred_estimator,

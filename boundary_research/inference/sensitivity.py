@@ -14,9 +14,10 @@
 
 from __future__ import annotations
 
+from boundary_research._intervals import wilson_interval
 from boundary_research.inference._comparison_designs import compare_designs
 from boundary_research.inference._confounding import e_value
-from boundary_research.inference._error_rates import error_by_group, wilson_interval
+from boundary_research.inference._error_rates import error_by_group
 from boundary_research.inference._incidence import (
     describe_estimand,
     garwood_interval,
