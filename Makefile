@@ -39,7 +39,7 @@ corpus-check: $(READY)  ## counts, agreement, keyword baseline and split checks 
 	$(BIN)/boundary-research corpus-check
 
 benchmark: $(READY)  ## what is claimed about accuracy and speed, each beside a peer
-	for name in accuracy coverage encoder reliability_coverage reliability_speed risk_factors_speed throughput; do \
+	for name in accuracy coverage encoder evaluation_coverage reliability_coverage reliability_speed risk_factors_speed throughput; do \
 	  $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 docs: $(READY)  ## build the documentation into docs/_build

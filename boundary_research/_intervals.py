@@ -9,7 +9,7 @@ from scipy import stats
 
 
 def wilson_interval(
-    share: Any, n: Any, conf_level: float = 0.95, *, df: float | None = None
+    share: Any, n: Any, conf_level: float = 0.95, *, df: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return Wilson limits of a share; `n` may be an effective sample size (not whole).
 
@@ -21,7 +21,7 @@ def wilson_interval(
     share, n : float or array
         The share, and of how many.
     conf_level : float
-    df : float, optional
+    df : float or array, optional
         Take the quantile of t with so many degrees of freedom, for a variance that few groups
         told; by default the normal one.
 

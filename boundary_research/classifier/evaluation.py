@@ -9,9 +9,18 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from boundary_research._checks import DataError, check_random_state
+from boundary_research._checks import DataError, check_fraction, check_random_state
 from boundary_research._intervals import wilson_interval
 from boundary_research.classifier._calibration import split_folds
+from boundary_research.classifier._inputs import (
+    check_codes,
+    check_order,
+    check_per_narrative,
+    check_predicted,
+    check_probabilities,
+    check_texts,
+)
+from boundary_research.classifier._parameters import check_folds, check_whole
 from boundary_research.classifier.model import NarrativeClassifier
 
 METRIC_COLUMNS = [
@@ -69,13 +78,16 @@ def crossfit(
     classifier : NarrativeClassifier
         Cloned, not changed.
     texts : sequence of str, length n
+        In the order of `codes`, as for `fit`.
     codes : DataFrame, shape (n, k)
-        Bools; a row that is missing throughout has no gold codes and is only predicted.
+        Bools or 1/0; a row that is missing throughout has no gold codes and is only predicted.
     groups : sequence, length n, optional
-        Authors or agencies that must stay on one side.
+        Authors or agencies that must stay on one side; at least three with gold codes, for a model
+        calibrates on groups that it holds out itself.
     evidence : DataFrame, optional
         As for `fit`; `incident_id` refers to the index of `codes`.
     n_folds : int
+        At least 2.
     random_state : int
 
     Returns
@@ -85,17 +97,19 @@ def crossfit(
     Raises
     ------
     DataError
-        If there are fewer than two groups (or narratives) to split, or a row is missing in part.
+        If there are too few groups (or narratives) to split, a row is missing in part, codes are
+        not True/False or 1/0, or the indexes of texts, codes and groups say that their rows do not
+        belong together.
     """
-    gaps = codes.isna().to_numpy()
-    known = ~gaps.any(axis=1)
-    if (gaps.any(axis=1) & ~gaps.all(axis=1)).any():
-        raise DataError(
-            "codes: a narrative has gold codes for some categories only. Code the rest."
-        )
-    labels = codes.where(~codes.isna(), False).to_numpy().astype(bool)
-    array = np.array(list(texts), dtype=object)
+    check_folds(n_folds, name="n_folds")
+    array = np.array(check_texts(texts), dtype=object)
+    labels, known = _known_codes(codes, len(array))
+    check_per_narrative(len(array), groups=groups)
+    check_order(texts=texts, codes=codes, groups=groups)
     owners = None if groups is None else [str(group) for group in groups]
+    units = len(set(owners)) if owners is not None else len(array)
+    if units < 2:
+        raise DataError(f"cross-fitting needs at least 2 groups or narratives, found {units}.")
     probabilities = np.full(labels.shape, np.nan)
     predicted = np.zeros(labels.shape, dtype=bool)
     decisions = np.full(labels.shape, "review", dtype=object)
@@ -103,15 +117,44 @@ def crossfit(
     coded = pd.DataFrame(labels, index=codes.index, columns=codes.columns)
     for number, (outside, test) in enumerate(split_folds(labels, owners, n_folds, random_state)):
         train = outside[known[outside]]
-        model = fit_rows(classifier, texts, coded, train, groups=owners, evidence=evidence)
+        _check_training_part(train, owners, number)
+        model = fit_rows(classifier, array, coded, train, groups=owners, evidence=evidence)
         probabilities[test] = model.predict_proba(array[test].tolist())
         predicted[test] = probabilities[test] >= model.thresholds_
         decisions[test] = model.decide(probabilities[test])
         fold[test] = number
-    if np.isnan(probabilities).any():
-        units = len(set(owners)) if owners is not None else len(array)
-        raise DataError(f"cross-fitting needs at least 2 groups or narratives, found {units}.")
     return Crossfit(probabilities, predicted, decisions, fold)
+
+
+def _known_codes(codes: pd.DataFrame, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels, shape (n, k), False where missing, and which rows have gold codes, (n,)."""
+    if not isinstance(codes, pd.DataFrame):
+        raise DataError(
+            f"codes must be a DataFrame with one column a category, got {type(codes).__name__}."
+        )
+    gaps = codes.isna().to_numpy()
+    known = ~gaps.any(axis=1)
+    if (gaps.any(axis=1) & ~gaps.all(axis=1)).any():
+        raise DataError(
+            "codes: a narrative has gold codes for some categories only. Code the rest."
+        )
+    if len(known) and not known.any():
+        raise DataError("codes: no narrative has gold codes. Code some by hand first.")
+    _, labels = check_codes(codes.astype(object).where(~gaps, False), n)
+    return labels, known
+
+
+def _check_training_part(train: np.ndarray, owners: Sequence[str] | None, number: int) -> None:
+    """Refuse a training part of which nothing could be held out to calibrate on."""
+    units = len(train) if owners is None else len({owners[row] for row in train})
+    if units < 2:
+        what = "narratives" if owners is None else "groups"
+        raise DataError(
+            f"of the {what} with gold codes {units} remain{'s' if units == 1 else ''} to learn "
+            f"from while fold {number + 1} is predicted, and at least 2 are needed: one to learn "
+            f"from and one to calibrate on. Code narratives of more {what}"
+            f"{'' if owners is None else ', or leave groups out'}."
+        )
 
 
 def fit_rows(
@@ -137,8 +180,8 @@ def fit_rows(
 
 def evaluate(
     codes: pd.DataFrame,
-    probabilities: np.ndarray,
-    predicted: np.ndarray,
+    probabilities: np.ndarray | pd.DataFrame,
+    predicted: np.ndarray | pd.DataFrame,
     *,
     groups: Sequence[Any] | None = None,
     n_boot: int = 500,
@@ -150,15 +193,17 @@ def evaluate(
     Intervals are Wilson's at the effective sample size v (1 - v) / variance of an estimate v
     (Franco, Little, Louis and Slud 2019, J Surv Stat Methodol 7:334-364), with the variance that a
     bootstrap of narratives or groups finds, times g / (g - 1), and t with g - 1 degrees of freedom
-    for g units. Percentiles of the same draws cover too seldom where groups are few
+    for g units (for AUC and average precision at most as many as there are positives).
+    Percentiles of the same draws cover too seldom where groups are few
     (`benchmarks/evaluation_coverage.py`).
 
     Parameters
     ----------
     codes : DataFrame of bools, shape (n, k)
-        Gold codes.
-    probabilities : float array, shape (n, k)
-    predicted : bool array, shape (n, k)
+        Gold codes; 1/0 will do.
+    probabilities : float array or DataFrame, shape (n, k)
+        From 0 to 1. The columns of a DataFrame are taken by name; its index must be that of codes.
+    predicted : bool array or DataFrame, shape (n, k)
     groups : sequence, length n, optional
         The bootstrap draws whole groups (authors, agencies); single narratives by default. One
         group tells nothing of the variance, and intervals are then missing.
@@ -172,20 +217,27 @@ def evaluate(
         pooled and the mean F1, ``(macro)`` over categories that occur. ``n_positive`` is the
         number of gold positives. A metric that the data do not define (recall without
         positives) is missing.
+
+    Raises
+    ------
+    DataError
+        If a code is neither True/False nor 1/0, or missing; if a probability is missing or outside
+        [0, 1]; or if shapes, columns or indexes differ.
     """
-    labels = codes.to_numpy().astype(bool)
+    categories, labels = check_codes(codes, len(codes))
     n, k = labels.shape
-    if probabilities.shape != (n, k) or predicted.shape != (n, k):
-        raise DataError(
-            f"probabilities {probabilities.shape} and predicted {predicted.shape} must have the "
-            f"shape of codes, {(n, k)}."
-        )
+    probabilities = check_probabilities(probabilities, codes, categories)
+    predicted = check_predicted(predicted, codes, categories)
+    check_per_narrative(n, groups=groups)
+    check_order(codes=codes, groups=groups)
+    check_whole(n_boot, name="n_boot", least=0)
+    check_fraction(conf_level, name="conf_level")
     point = _metrics(labels, probabilities, predicted, np.ones((1, n)))
     weights = _bootstrap_weights(n, groups, n_boot, random_state)
     drawn = _metrics(labels, probabilities, predicted, weights) if n_boot else {}
     limits = _intervals(point, drawn, _sizes(labels, predicted), _count(groups, n), conf_level)
     rows = []
-    names = [*map(str, codes.columns), "(micro)", "(macro)"]
+    names = [*categories, "(micro)", "(macro)"]
     for j, name in enumerate(names):
         for metric, values in point.items():
             if j >= values.shape[1]:
@@ -231,14 +283,18 @@ def _intervals(
         # Draws without positives, say, define no recall.
         mean = np.where(known, draws, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         spread = np.where(known, draws - mean, 0) ** 2
-        variance = spread.sum(axis=0) / np.maximum(known.sum(axis=0) - 1, 1) * units / (units - 1)
+        most = sizes[metric]
+        # What ranks positives among the others rests on the fewer of the two.
+        free = np.minimum(units, most) - 1 if metric in _RANKED else np.full(len(most), units - 1.0)
+        free = np.maximum(free, 1)
+        variance = spread.sum(axis=0) / np.maximum(known.sum(axis=0) - 1, 1) * (1 + 1 / free)
         # Without variance all decisions were right, or all wrong: as many as there were count.
-        most, certain = sizes[metric], variance < _NO_VARIANCE
+        certain = variance < _NO_VARIANCE
         size = np.where(certain, most, value * (1 - value) / np.where(certain, 1, variance))
         if metric in _COUNTED:
             size = np.minimum(size, most)
         with np.errstate(divide="ignore", invalid="ignore"):
-            low, high = wilson_interval(value, size, conf_level, df=units - 1)
+            low, high = wilson_interval(value, size, conf_level, df=free)
         limits[metric] = np.where(np.isnan(value) | (size <= 0), np.nan, np.array([low, high]))
     return limits
 
