@@ -83,8 +83,9 @@ def describe_classifier(run: StudyRun) -> str:
         told += f"The model was read from a file ({part['train_on'].name}) and not trained again. "
     unit = f"by {_entity(part['groups'])}" if part.get("groups") else "narratives"
     return told + (
-        f"Precision, recall and F1 were measured on the coded sample, with percentile bootstrap "
-        f"intervals (resampling {unit}); they describe the sample and are not weighted."
+        f"Precision, recall and F1 were measured on the coded sample, with Wilson intervals at the "
+        f"effective sample size that a bootstrap (resampling {unit}) found; they describe the "
+        f"sample and are not weighted."
     )
 
 
