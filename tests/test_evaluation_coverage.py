@@ -33,7 +33,7 @@ def test_with_few_agencies_percentiles_of_the_same_draws_do_not():
 def test_intervals_cover_in_every_scenario(scenario):
     held, _, _ = cover(scenario, 2000)
     # Below 93% (docs/benchmarks.md): with 10 agencies of unequal size, and AUC of 20 positives.
-    assert (held > (0.89 if scenario.share == 0.05 else 0.905)).all()
+    assert (held > (0.905 if scenario.share == 0.05 else 0.92)).all()
     assert (held < 0.985).all()
     assert 0.93 < held.mean() < 0.97
 
