@@ -139,7 +139,11 @@ def default_classifier(*, fast: bool = False) -> CombinedClassifier | NarrativeC
         model = NarrativeClassifier.load(_folder() / _NGRAMS)
         model.cv_probabilities_ = _held_out(_NGRAMS_HELD_OUT)
         return model
-    return combine_with_encoder(default_classifier(fast=True))
+    encoder, ngrams = default_encoder(), default_classifier(fast=True)
+    both = CombinedClassifier([encoder, ngrams], weights=_WEIGHTS, evidence_member=_EVIDENCE_MEMBER)
+    # On the narratives of the authors whom both had left out in cross-validation.
+    held_out = [_held_out(_ENCODER_HELD_OUT), ngrams.cv_probabilities_]
+    return both.calibrate(_training_part().codes, held_out)
 
 
 @lru_cache(maxsize=1)
@@ -155,17 +159,6 @@ def default_encoder() -> TransformerClassifier:
     (2, 1152)
     """
     return TransformerClassifier.load(_folder() / _ENCODER)
-
-
-def combine_with_encoder(ngrams: NarrativeClassifier) -> CombinedClassifier:
-    """Return the mean of the bundled encoder and an n-gram classifier of the training authors.
-
-    It is calibrated on the narratives of the authors whom both had left out in cross-validation.
-    """
-    encoder = default_encoder()
-    both = CombinedClassifier([encoder, ngrams], weights=_WEIGHTS, evidence_member=_EVIDENCE_MEMBER)
-    held_out = [_held_out(_ENCODER_HELD_OUT), ngrams.cv_probabilities_]
-    return both.calibrate(_training_part().codes, held_out)
 
 
 def _folder() -> Path:
