@@ -7,6 +7,7 @@ narrative text.
 
 from __future__ import annotations
 
+import ast
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +129,27 @@ def _schema(name: str) -> pandera.DataFrameSchema:
     return pa.DataFrameSchema(chosen, coerce=True, strict=False)
 
 
+_WORDS = {
+    "not_nullable": "is missing",
+    "str_length(1, None)": "is empty",
+    "in_range(0, 1)": "is not between 0 and 1",
+    "in (0, 1]": "is not in (0, 1]",
+    "greater_than_or_equal_to(0)": "is below 0",
+    "coerce_dtype('float64')": "is not a number",
+    "coerce_dtype('int64')": "is not a whole number",
+}
+
+
+def _describe_check(check: str) -> tuple[str, str]:
+    """Return what a failed check of a schema means, after "column x", and what to do then."""
+    if check in ("not_nullable", "str_length(1, None)"):
+        return _WORDS[check], "Fill these cells in, or leave those rows out."
+    if check.startswith("isin("):
+        allowed = ast.literal_eval(check.removeprefix("isin(").removesuffix(")"))
+        return f"is none of {', '.join(map(str, allowed))}", "Correct these values and try again."
+    return _WORDS.get(check, f"does not meet {check}"), "Correct these values and try again."
+
+
 def as_bool(values: pd.Series, *, source: str) -> pd.Series:
     """Return `values` as bools, reading 1/0, true/false, yes/no, x and blank.
 
@@ -191,9 +213,9 @@ def check_table(frame: pd.DataFrame, name: str, *, source: str | None = None) ->
         same = cases[(cases["column"] == first["column"]) & (cases["check"] == first["check"])]
         rows = [int(i) + 1 for i in same["index"].dropna().unique()]
         where = f" in {rows_text(rows)}" if rows else ""
+        problem, advice = _describe_check(str(first["check"]))
         raise DataError(
-            f"{source}: column {first['column']!r} does not meet {first['check']}{where}. "
-            f"Correct these values and try again."
+            f"{source}: column {first['column']!r} {problem}{where}. {advice}"
         ) from None
     keys = KEYS.get(name)
     if name == "codings" and "evidence_start" in clean.columns:

@@ -3,7 +3,13 @@ import pandas as pd
 import pytest
 
 from boundary_research import DataError
-from boundary_research._tables import as_bool, check_table, pivot_categories
+from boundary_research._tables import (
+    REQUIRED,
+    _schema,
+    as_bool,
+    check_table,
+    pivot_categories,
+)
 from boundary_research.study.tables import count_cooccurrence, count_decisions, interval, percent
 
 
@@ -86,3 +92,51 @@ def test_pivot_leaves_gaps_missing():
     wide = pivot_categories(table, "present", ids=pd.Index(["2", "1"]), categories=["a", "b"])
     assert wide.isna().sum().sum() == 2
     assert wide.loc["1", "a"]
+
+
+def test_what_a_schema_asks_is_said_in_plain_words():
+    narratives = pd.DataFrame({"incident_id": ["a", "b"], "narrative": [None, "SECRET"]})
+    with pytest.raises(DataError) as refused:
+        check_table(narratives, "incidents")
+    assert str(refused.value) == (
+        "table incidents: column 'narrative' is missing in row 1. Fill these cells in, or leave "
+        "those rows out."
+    )
+
+
+GOOD = {
+    "incident_id": "a",
+    "narrative": "n",
+    "coder_id": "c",
+    "category": "x",
+    "present": 1,
+    "severity": 1,
+    "evidence_start": 0,
+    "evidence_end": 1,
+    "start": 0,
+    "end": 1,
+    "weight": 0.5,
+    "inclusion_probability": 0.5,
+    "probability": 0.5,
+    "decision": "absent",
+    "source": "single",
+    "estimator": "dsl",
+    "term": "share",
+    **dict.fromkeys(["estimate", "std_error", "conf_low", "conf_high"], 0.5),
+}
+
+
+@pytest.mark.parametrize("name", sorted(REQUIRED))
+@pytest.mark.parametrize("bad", [None, "SECRET", "", -5, 7.5, float("inf"), ["SECRET"]])
+def test_no_message_of_any_schema_shows_the_name_of_a_check_or_a_value(name, bad):
+    columns = dict.fromkeys([*REQUIRED[name], *_schema(name).columns])
+    for column in columns:
+        table = pd.DataFrame({key: [GOOD[key]] for key in columns})
+        assert len(check_table(table, name)) == 1
+        try:
+            check_table(table.assign(**{column: pd.Series([bad], dtype=object)}), name)
+        except DataError as error:
+            told = str(error)
+            assert f"column '{column}' is" in told or f"column '{column}' has" in told
+            for word in ("SECRET", "nullable", "coerce", "isin", "str_length", "range", "_equal"):
+                assert word not in told

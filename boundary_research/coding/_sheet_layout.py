@@ -16,7 +16,6 @@ PRESENT, ABSENT = "1", "0"
 # A spreadsheet in another language writes its own words for TRUE and FALSE into a CSV file.
 YES = {"1", "1.0", "true", "t", "yes", "y", "x", "present", "wahr", "vrai", "verdadero", "vero"}
 NO = {"0", "0.0", "false", "f", "no", "n", "absent", "falsch", "faux", "falso"}
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 CELL_CHARACTERS = 32_767  # the most that a cell of a workbook holds
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from boundary_research._checks import DataError, check_file
-from boundary_research.coding._sheet_layout import CODING, FORMULA, ID, header_key
+from boundary_research._spreadsheets import unguard_formula
+from boundary_research.coding._sheet_layout import CODING, ID, header_key
 
 Cells = list[list[Any]]
 _HEADER_WITHIN = 20  # rows that somebody may have put above the header
@@ -93,9 +94,7 @@ def cell_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     text = str(value).replace("\xa0", " ").strip()
-    if text.startswith(tuple(f"'{sign}" for sign in FORMULA)):
-        text = text[1:]
-    return text
+    return unguard_formula(text)
 
 
 class IdReader:

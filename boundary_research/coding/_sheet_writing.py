@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from boundary_research._files import write_atomically
+from boundary_research._spreadsheets import guard_formula
 from boundary_research.codebook.model import Codebook
 from boundary_research.coding._sheet_layout import (
     ABSENT,
@@ -18,7 +19,6 @@ from boundary_research.coding._sheet_layout import (
     CELL_CHARACTERS,
     CODER,
     CODING,
-    FORMULA,
     ID,
     INSTRUCTIONS,
     NARRATIVE,
@@ -51,10 +51,7 @@ def write_csv(path: Path, columns: Sequence[Column], rows: list[list[str]]) -> P
         with file.open("w", encoding="utf-8-sig", errors="replace", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow([column.name for column in columns])
-            # A text that begins like a formula would be run by the spreadsheet.
-            writer.writerows(
-                [f"'{cell}" if cell.startswith(FORMULA) else cell for cell in row] for row in rows
-            )
+            writer.writerows([guard_formula(cell) for cell in row] for row in rows)
 
     return write_atomically(path, write)
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from boundary_research._checks import DataError, check_choice, check_columns, check_file, rows_text
 from boundary_research._files import write_atomically
+from boundary_research._spreadsheets import guard_formula, unguard_formula
 from boundary_research._tables import check_table
 from boundary_research.coding.adjudication import KEYS, find_disagreements, mask_coders
 
@@ -30,7 +31,6 @@ _LEVELS = {"": None, "0": 0.0, "0.0": 0.0, "1": 1.0, "1.0": 1.0, "2": 2.0, "2.0"
 _SUFFIXES = (".csv", ".xlsx")
 _CELL_CHARACTERS = 32_767  # the most that a cell of a workbook holds
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def _told(rows: pd.DataFrame, narrative: str) -> str:
@@ -163,7 +163,7 @@ def write_decision_sheet(sheet: pd.DataFrame, path: str | os.PathLike[str]) -> P
     check_columns(sheet.columns, [*KEYS, *DECISION], source="disagreement sheet")
     if file.suffix.lower() == ".xlsx":
         return write_atomically(file, lambda p: _write_workbook(sheet, p))
-    guarded = sheet.astype(str).map(lambda t: f"'{t}" if t.startswith(_FORMULA) else t)
+    guarded = sheet.astype(str).map(guard_formula)
     return write_atomically(
         file, lambda p: guarded.to_csv(p, index=False, encoding="utf-8-sig", lineterminator="\n")
     )
@@ -217,8 +217,7 @@ def read_decision_sheet(
     check_columns(sheet.columns, [*KEYS, *DECISION], source=source)
     sheet = sheet[[*KEYS, *DECISION]].fillna("").map(lambda text: str(text).strip())
     for key in KEYS:
-        guarded = sheet[key].str.startswith(tuple(f"'{c}" for c in _FORMULA))
-        sheet[key] = sheet[key].mask(guarded, sheet[key].str[1:])
+        sheet[key] = sheet[key].map(unguard_formula)
     filled = (sheet[DECISION] != "").any(axis=1)
     present = sheet["present"].str.lower()
     level = sheet["severity"]
