@@ -6,12 +6,15 @@ import sys
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from boundary_research._checks import DataError, check_choice, check_output_folder
 from boundary_research._study_commands import Quiet, as_called, register
+
+if TYPE_CHECKING:
+    from boundary_research.codebook.model import Codebook
 
 app = typer.Typer(
     name="boundary-research",
@@ -44,6 +47,10 @@ def code(
             "--fast", help="Code with the n-gram part of the bundled model alone: less accurate."
         ),
     ] = False,
+    codebook: Annotated[
+        Path | None,
+        typer.Option(help="Codebook for the report's labels; the model decides what is coded."),
+    ] = None,
     format: Annotated[str, typer.Option(help="csv or parquet.")] = "csv",
     sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of a text file.")] = None,
@@ -52,15 +59,19 @@ def code(
         bool, typer.Option("--show-text", help="Put each passage into the evidence table.")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Write over the codes of another file.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Code the narratives of a file: coded, evidence, rejects, manifest and report."""
+    """Code the narratives of a file: coded, evidence, rejects, manifest and report.
+
+    Codes of the same file are replaced, those of another only with --replace.
+    """
     from boundary_research._files import FORMATS
-    from boundary_research.classifier.combined_model import load_classifier
     from boundary_research.classifier.decisions import code as code_incidents
-    from boundary_research.classifier.default_model import default_classifier, default_model_id
-    from boundary_research.codebook.model import load_codebook
     from boundary_research.corpus.incidents import load_incidents
+    from boundary_research.study import _coded_folder
     from boundary_research.study.manifest import write_manifest
     from boundary_research.study.report import write_coding_report
 
@@ -68,6 +79,7 @@ def code(
     check_choice(format, FORMATS, name="format")
     if fast and model is not None:
         raise DataError("--fast is about the bundled model; leave it out where --model is given.")
+    file = file.expanduser()
     loaded = load_incidents(
         file,
         id_column=id_column,
@@ -78,31 +90,30 @@ def code(
         strict=strict,
     )
     folder = check_output_folder(output)
-    if model is None:
-        classifier = default_classifier(fast=fast)
-        which = "the n-gram part of the bundled model" if fast else "the bundled model"
-        described = (
-            f"Coded by {which}. It was trained on fictional narratives that a language "
-            "model wrote and coded, and has not been checked on your kind of text."
-        )
-        trained = default_model_id(fast=fast)
-    else:
-        classifier = load_classifier(model)
-        described, trained = f"Coded by the model file {model.name}.", model.name
+    _coded_folder.check_coded_folder(folder, file, replace=replace)
+    classifier, described, trained = _open_model(model, fast=fast)
+    book = _open_codebook(codebook, [str(name) for name in classifier.classes_], quiet=quiet)
     coding = code_incidents(loaded, classifier, progress=not quiet)
     if show_text:
         texts = loaded.incidents.set_index("incident_id")["narrative"]
         rows = coding.evidence.itertuples()
         coding.evidence["passage"] = [texts[row.incident_id][row.start : row.end] for row in rows]
+    _coded_folder.remove_manifest(folder)
     coding.write(folder, format=format)
-    book = load_codebook()
+    _coded_folder.remove_other_formats(folder, format)
     write_coding_report(
-        coding, folder, source=loaded.source, model_description=described, codebook=book
+        coding,
+        folder,
+        source=loaded.source,
+        model_description=described,
+        codebook=book,
+        format=format,
     )
+    given = {"model": model, "codebook": codebook}
     write_manifest(
         folder,
-        command="code",
-        inputs={"incidents": file} | ({} if model is None else {"model": model}),
+        command=_coded_folder.COMMAND,
+        inputs={"incidents": file} | {name: path for name, path in given.items() if path},
         options={"source": loaded.source, "model": trained, "format": format},
         started=started,
     )
@@ -112,6 +123,41 @@ def code(
             f"{n} incident{'' if n == 1 else 's'} coded, "
             f"{n_aside} row{'' if n_aside == 1 else 's'} set aside: {folder / 'report.html'}"
         )
+
+
+def _open_model(file: Path | None, *, fast: bool) -> tuple[Any, str, str]:
+    """Return a model, a sentence on it for the report, and its name for the manifest."""
+    from boundary_research.classifier.combined_model import load_classifier
+    from boundary_research.classifier.default_model import default_classifier, default_model_id
+
+    if file is not None:
+        return load_classifier(file), f"Coded by the model file {file.name}.", file.name
+    which = "the n-gram part of the bundled model" if fast else "the bundled model"
+    described = (
+        f"Coded by {which}. It was trained on fictional narratives that a language "
+        "model wrote and coded, and has not been checked on your kind of text."
+    )
+    return default_classifier(fast=fast), described, default_model_id(fast=fast)
+
+
+def _open_codebook(file: Path | None, categories: list[str], *, quiet: bool) -> Codebook | None:
+    """Return the codebook that labels the model's categories, or None where no one does."""
+    from boundary_research.codebook.model import load_codebook
+
+    book = load_codebook(file)
+    lacking = [name for name in categories if name not in book]
+    if file is None:
+        # Another codebook's category may have the name, but not the meaning, of a bundled one.
+        return None if lacking else book
+    if lacking and not quiet:
+        typer.echo(
+            f"boundary-research: note: codebook {book.id!r} lacks {len(lacking)} of the model's "
+            f"{len(categories)} categories ({', '.join(lacking[:3])}"
+            f"{', …' if len(lacking) > 3 else ''}); the report shows them by name. A codebook "
+            f"gives labels; what is coded depends on the model.",
+            err=True,
+        )
+    return book
 
 
 @app.command("corpus-check")

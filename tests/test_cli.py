@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from boundary_research import NarrativeClassifier, default_classifier
+from boundary_research import NarrativeClassifier, default_classifier, load_codebook
 from boundary_research._files import hash_file
 from boundary_research.classifier.default_model import default_model_id
 from boundary_research.cli import main
@@ -257,3 +257,170 @@ def test_what_is_missing_and_what_was_coded_is_counted_in_words(model_file, tmp_
     names = ["--id-column", "id", "--text-column", "text", "--model", str(model_file)]
     assert main(["code", str(file), "-o", str(tmp_path / "b"), *names]) == 0
     assert "1 incident coded, 0 rows set aside" in capsys.readouterr().out
+
+
+@pytest.fixture
+def run_code(reports, model_file, tmp_path):
+    """Run `code` on a file into one folder and return the exit code."""
+    out = tmp_path / "coded"
+
+    def run(*options, file=reports):
+        given = [] if "--fast" in options else ["--model", str(model_file)]
+        return main(["code", str(file), "-o", str(out), "-q", *given, *options])
+
+    run.folder = out
+    return run
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_codes_of_another_file_are_not_written_over(run_code, tmp_path, capsys):
+    other = tmp_path / "other_reports.csv"
+    other.write_text("incident_id,narrative\n9,Tea was made.\n")
+    assert run_code() == 0
+    before = contents(run_code.folder)
+    assert run_code(file=other) == 2
+    told = one_line(capsys)
+    assert "holds the codes of 'my_reports.csv', not of 'other_reports.csv'" in told
+    assert "Give another folder with -o, or --replace" in told
+    assert contents(run_code.folder) == before
+    assert run_code("--replace", file=other) == 0
+    assert pd.read_csv(run_code.folder / "coded.csv")["incident_id"].tolist() == [9]
+    manifest = json.loads((run_code.folder / "manifest.json").read_text("utf-8"))
+    assert manifest["inputs"]["incidents"]["file"] == "other_reports.csv"
+
+
+def test_another_file_of_the_same_name_is_another_file(run_code, reports, capsys):
+    assert run_code() == 0
+    reports.write_text("incident_id,narrative\n9,Tea was made.\n")
+    assert run_code() == 2
+    assert "another file, or an earlier state, of 'my_reports.csv'" in one_line(capsys)
+
+
+def test_codes_of_the_same_file_are_replaced_with_those_of_another_format(run_code, reports):
+    assert run_code() == 0
+    (run_code.folder / "notes.csv").write_text("mine")
+    renamed = reports.rename(reports.with_name("renamed.csv"))
+    assert run_code("--format", "parquet", file=renamed) == 0
+    tables = {"coded.parquet", "evidence.parquet", "rejects.parquet"}
+    assert set(contents(run_code.folder)) == tables | {"manifest.json", "report.html", "notes.csv"}
+    assert "rejects.parquet" in (run_code.folder / "report.html").read_text("utf-8")
+    assert run_code("--fast", file=renamed) == 0
+    assert not tables & set(contents(run_code.folder))
+    manifest = json.loads((run_code.folder / "manifest.json").read_text("utf-8"))
+    assert set(manifest["outputs"]) == set(contents(run_code.folder)) - {"manifest.json"}
+
+
+def test_a_changed_table_of_codes_is_not_written_over(run_code, capsys):
+    assert run_code() == 0
+    table = run_code.folder / "coded.csv"
+    table.write_text(table.read_text().replace("incident_id", "incident_id ", 1))
+    before = contents(run_code.folder)
+    assert run_code() == 2
+    assert "holds coded.csv, added or changed since this file was coded" in one_line(capsys)
+    assert contents(run_code.folder) == before
+    assert run_code("--replace") == 0
+
+
+@pytest.mark.parametrize("manifest", [None, "{", "[]", '{"name": "another tool"}'])
+def test_files_of_unknown_origin_are_not_written_over(run_code, manifest, capsys):
+    run_code.folder.mkdir()
+    (run_code.folder / "evidence.csv").write_text("mine")
+    if manifest is not None:
+        (run_code.folder / "manifest.json").write_text(manifest)
+    assert run_code("--format", "parquet") == 2
+    assert "no manifest says that they are codes of this file" in one_line(capsys)
+    assert (run_code.folder / "evidence.csv").read_text() == "mine"
+    assert run_code("--format", "parquet", "--replace") == 0
+    assert not (run_code.folder / "evidence.csv").exists()
+
+
+def test_results_of_a_study_and_the_incidents_are_never_written_over(
+    run_code, model_file, tmp_path, capsys
+):
+    run_code.folder.mkdir()
+    (run_code.folder / "manifest.json").write_text('{"command": "run"}')
+    assert run_code("--replace") == 2
+    assert "results of the command 'run'" in one_line(capsys)
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "coded.csv").write_text("incident_id,narrative\n1,Tea.\n")
+    arguments = ["-o", str(own), "--model", str(model_file), "--replace", "-q"]
+    assert main(["code", str(own / "coded.csv"), *arguments]) == 2
+    assert "which is to be coded" in one_line(capsys)
+    assert main(["code", str(own), "-o", str(own / "deep"), *arguments[2:]]) == 2
+    assert "lies in the folder of documents" in capsys.readouterr().err
+
+
+def test_the_report_has_the_labels_of_the_codebook_given(run_code, tmp_path, capsys):
+    book = tmp_path / "own.yaml"
+    book.write_text(
+        "id: own\nname: N\nversion: '1'\ncategories:\n"
+        "- {id: money, label: Lending & borrowing, definition: d}\n"
+        "- {id: gossip, label: Telling tales, definition: d}\n"
+    )
+    assert run_code("--codebook", str(book)) == 0
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
+    page = (run_code.folder / "report.html").read_text("utf-8")
+    for label in ("Lending &amp; borrowing", "Telling tales", ">absence<"):
+        assert label in page
+    manifest = json.loads((run_code.folder / "manifest.json").read_text("utf-8"))
+    assert manifest["inputs"]["codebook"] == {"file": "own.yaml", "sha256": hash_file(book)}
+    assert "Lending" not in (run_code.folder / "coded.csv").read_text("utf-8")
+
+
+def test_a_codebook_that_lacks_categories_is_noted(reports, model_file, tmp_path, capsys):
+    book = tmp_path / "own.yaml"
+    book.write_text(
+        "id: own\nname: N\nversion: '1'\ncategories:\n- {id: a, label: A, definition: d}\n"
+    )
+    out = tmp_path / "out"
+    arguments = ["code", str(reports), "-o", str(out), "--model", str(model_file)]
+    assert main([*arguments, "--codebook", str(book)]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "note:" in line]
+    assert len(told) == 1
+    assert "'own' lacks 3 of the model's 3 categories (money, gossip, absence)" in told[0]
+    assert main([*arguments, "-q", "--codebook", str(tmp_path / "none.yaml")]) == 2
+    assert "does not exist" in one_line(capsys)
+
+
+def test_labels_of_the_bundled_codebook_are_those_of_the_bundled_model_alone(
+    small_codes, reports, tmp_path
+):
+    bundled = load_codebook()
+    first = next(iter(bundled))
+    texts, codes = small_codes
+    codes.columns = [first.id, "own_b", "own_c"]
+    model = NarrativeClassifier().fit(texts, codes).save(tmp_path / "m.npz")
+    arguments = ["code", str(reports), "-o", str(tmp_path / "a"), "--model", str(model), "-q"]
+    assert main(arguments) == 0
+    page = (tmp_path / "a" / "report.html").read_text("utf-8")
+    assert f">{first.id}<" in page
+    assert first.label not in page
+    assert main(["code", str(reports), "-o", str(tmp_path / "b"), "--fast", "-q"]) == 0
+    assert first.label in (tmp_path / "b" / "report.html").read_text("utf-8")
+
+
+def test_a_passage_like_a_formula_is_guarded(model_file, tmp_path):
+    file = tmp_path / "in.csv"
+    file.write_text('incident_id,narrative\n1,"=HYPERLINK(1) She lent him money."\n')
+    out = tmp_path / "out"
+    arguments = ["code", str(file), "-o", str(out), "--model", str(model_file), "-q"]
+    assert main([*arguments, "--show-text"]) == 0
+    passages = pd.read_csv(out / "evidence.csv")["passage"]
+    assert passages.str.startswith("'=HYPERLINK").any()
+    assert not passages.str.startswith("=").any()
+
+
+def test_a_file_that_is_no_model_is_said_to_be_the_wrong_one(reports, tmp_path, capsys):
+    for name in ("renamed.npz", "renamed.zip", "my_reports.csv"):
+        (tmp_path / name).write_bytes(reports.read_bytes())
+        arguments = ["-o", str(tmp_path / "out"), "--model", str(tmp_path / name)]
+        assert main(["code", str(reports), *arguments]) == 2
+        told = one_line(capsys)
+        assert f"{name!r} is not a model of boundary_research" in told
+        assert "perhaps it is the wrong file" in told
+        assert ".npz or .zip" in told

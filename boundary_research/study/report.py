@@ -145,7 +145,7 @@ def _decision_table(decisions: pd.DataFrame, codebook: Codebook | None) -> Repor
     )
 
 
-def _reading_section(coding: CodedIncidents, source: dict[str, str]) -> Section:
+def _reading_section(coding: CodedIncidents, source: dict[str, str], format: str) -> Section:
     """Return what was read, and which rows were set aside."""
     reading = ", ".join(f"{key} {value}" for key, value in source.items() if key != "file")
     read = Section(
@@ -161,7 +161,7 @@ def _reading_section(coding: CodedIncidents, source: dict[str, str]) -> Section:
                 ["reason", "rows"],
                 [[str(reason), str(count)] for reason, count in counts.items()],
                 text_columns=("reason",),
-                note="Row numbers and ids are in rejects.csv.",
+                note=f"Row numbers and ids are in rejects.{format}.",
             )
         )
     return read
@@ -174,6 +174,7 @@ def write_coding_report(
     source: dict[str, str],
     model_description: str,
     codebook: Codebook | None = None,
+    format: str = "csv",
 ) -> Path:
     """Write ``report.html`` for a coded file: what was read, coded and set aside.
 
@@ -186,13 +187,15 @@ def write_coding_report(
     model_description : str
         Which model coded, and what it was trained on.
     codebook : Codebook, optional
-        For labels.
+        For labels; a category that it lacks is shown by name.
+    format : str
+        That of the tables beside the report.
     """
     decisions = count_decisions(coding.coded)
     n = len(coding.coded) // max(len(coding.categories), 1)
     some = coding.coded.groupby("incident_id")["predicted"].any().sum()
     review = coding.coded[coding.coded["decision"] == "review"]["incident_id"].nunique()
-    read = _reading_section(coding, source)
+    read = _reading_section(coding, source, format)
     coded = Section(
         "coded",
         "What was coded",
