@@ -1,7 +1,9 @@
+import numpy as np
 import pandas as pd
 import pytest
 
 from boundary_research import DataError, NarrativeClassifier, code, load_incidents, read_coded
+from boundary_research.classifier.decisions import locate_evidence
 
 
 @pytest.fixture
@@ -75,3 +77,54 @@ def test_written_codes_are_read_back_as_the_long_table(model, incidents, tmp_pat
     (tmp_path / "other.csv").write_text("incident_id,a\n1,2\n")
     with pytest.raises(DataError, match="no columns that end in _decision"):
         read_coded(tmp_path / "other.csv")
+
+
+def test_ids_keep_their_zeros_in_a_written_file(model, incidents, tmp_path):
+    ids = ["007", "010", "1", "2"]
+    code(incidents.assign(incident_id=ids), model).write(tmp_path)
+    assert read_coded(tmp_path / "coded.csv")["incident_id"].unique().tolist() == ids
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("gift", None, "column 'gift' is missing in row 1"),
+        ("gift", "maybe", "column 'gift' has values that are not yes or no in row 1"),
+        ("gift_probability", "high", "column 'gift_probability' must hold numbers"),
+        ("gift_decision", "maybe", "gift_decision 'maybe' not found"),
+    ],
+)
+def test_a_coded_file_that_was_changed_is_refused_by_column(tmp_path, column, value, said):
+    row = {"incident_id": "a", "gift": 1, "gift_probability": 0.3, "gift_decision": "review"}
+    pd.DataFrame([row | {column: value}]).to_csv(tmp_path / "coded.csv", index=False)
+    with pytest.raises(DataError, match=said):
+        read_coded(tmp_path / "coded.csv")
+
+
+def test_evidence_is_that_of_the_categories_coded_1(small_codes):
+    texts, codes = small_codes
+    model = NarrativeClassifier().fit(texts, codes)
+    model.review_low_, model.review_high_ = np.zeros(3), np.full(3, 2.0)
+    model.thresholds_ = np.array([2.0, *model.thresholds_[1:]])
+    coding = code(pd.DataFrame({"incident_id": range(40), "narrative": texts}), model)
+    cells = coding.coded.set_index(["incident_id", "category"])
+    assert (cells["decision"] == "review").all()
+    found = set(map(tuple, coding.evidence[["incident_id", "category"]].values))
+    assert {category for _, category in found} == set(model.classes_[1:])
+    assert found == set(cells.index[cells["predicted"]])
+    every = locate_evidence(model, texts, list(map(str, range(40))), np.ones((40, 3), dtype=bool))
+    assert len({row[:2] for row in every}) > len(found)
+
+
+@pytest.mark.parametrize("passage", ["=1+1", "+1", "-1", "@x", "He said =1", "'tis so"])
+def test_a_passage_that_begins_like_a_formula_is_guarded_in_csv_alone(
+    model, incidents, tmp_path, passage
+):
+    coding = code(incidents, model)
+    coding.evidence["passage"] = passage
+    coding.write(tmp_path)
+    coding.write(tmp_path, format="parquet")
+    written = pd.read_csv(tmp_path / "evidence.csv")["passage"].iloc[0]
+    assert written == (f"'{passage}" if passage[0] in "=+-@" else passage)
+    assert pd.read_parquet(tmp_path / "evidence.parquet")["passage"].iloc[0] == passage
+    assert (coding.evidence["passage"] == passage).all()

@@ -90,3 +90,72 @@ def test_highlighting_is_escaped_and_overlaps_are_named():
 def test_evidence_needs_its_columns():
     with pytest.raises(DataError, match="'start', 'end' not found"):
         show_evidence("text", pd.DataFrame({"category": []}))
+
+
+@pytest.mark.parametrize(
+    ("text", "clauses"),
+    [
+        (
+            "He told her about his divorce at length. He kissed her.",
+            ["He told her about his divorce at length.", "He kissed her."],
+        ),
+        ("He paid her rent. Twice, in fact.", ["He paid her rent. Twice, in fact."]),
+        ("He paid her rent, and her food.", ["He paid her rent, and her food."]),
+        ("She was told; he kissed her.", ["She was told; he kissed her."]),
+        ("Ms. A. wrote it down.", ["Ms. A. wrote it down."]),
+    ],
+)
+def test_a_short_sentence_stands_alone_and_a_short_clause_does_not(text, clauses):
+    assert [text[start:end] for start, end in split_clauses(text)] == clauses
+
+
+SPANS = pd.DataFrame({"category": ["x", "y"], "start": [0, 3], "end": [2, 10]})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"incident_id": ["a", "b"]}, "rows of 2 incidents"),
+        ({"end": [2, 11]}, "end lies beyond the text, which has 10 characters in row 2"),
+        ({"start": [5, 3]}, "start is not before end in row 1"),
+        ({"start": [2, 3]}, "start is not before end in row 1"),
+        ({"start": [-1, 3]}, "start is below 0 in row 1"),
+        ({"start": [float("nan"), 3]}, "missing or no whole number in row 1"),
+        ({"end": [2, 9.5]}, "missing or no whole number in row 2"),
+        ({"start": ["SECRET", "3"]}, "missing or no whole number in row 1"),
+        ({"category": ["x", None]}, "category is missing in row 2"),
+    ],
+)
+def test_evidence_that_does_not_fit_the_text_is_refused(change, said):
+    with pytest.raises(DataError, match=said) as refused:
+        show_evidence("SECRETS 99", SPANS.assign(**change))
+    assert "SECRET" not in str(refused.value)
+
+
+def test_evidence_of_no_text_is_refused():
+    with pytest.raises(DataError, match="got float"):
+        show_evidence(float("nan"), SPANS)
+
+
+def test_whole_numbers_of_any_type_are_taken():
+    whole = show_evidence("0123456789", SPANS)
+    for kind in ("float", "Int64", "object", "str"):
+        same = show_evidence("0123456789", SPANS.astype({"start": kind, "end": kind}))
+        assert same.html == whole.html
+
+
+def test_the_page_of_a_narrative_is_whole_and_can_be_kept(tmp_path):
+    text = "Sie sagte: „Für 5 € {nur}“ & <b>ging</b>."
+    shown = show_evidence(text, SPANS.assign(incident_id="a"), labels={"x": "Gift <3"})
+    assert shown.html.startswith("<!doctype html>")
+    assert '<meta charset="utf-8">' in shown.html
+    assert "<style>" in shown.html
+    assert shown._repr_html_() in shown.html
+    assert "<b>" not in shown.html
+    path = shown.save(tmp_path / "shown.html")
+    assert path.read_bytes().decode("utf-8") == shown.html
+    assert "„Für 5 € {nur}“" in "".join(
+        part.split(">")[-1] for part in shown.html.split("<")
+    ).replace("\n", "")
+    with pytest.raises(DataError, match="cannot be written"):
+        shown.save(tmp_path / "none" / "shown.html")

@@ -51,7 +51,13 @@ def read_model_file(
     except DataError:
         raise
     except Exception as error:  # numpy raises many kinds for a file that is not its own
-        raise DataError(
-            f"Model file {file.name!r} is not a model of boundary_research "
-            f"({type(error).__name__}). Train and save it again."
-        ) from None
+        raise no_such_model(file, error) from None
+
+
+def no_such_model(file: Path, error: Exception, *, what: str = "a model") -> DataError:
+    """Return the refusal of a file that is not what a model's `save` writes."""
+    return DataError(
+        f"Model file {file.name!r} is not {what} of boundary_research ({type(error).__name__}): "
+        f"perhaps it is the wrong file, or was damaged. A model's save() writes a .npz or .zip "
+        f"file; give that one, or train and save the model again."
+    )

@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from boundary_research._checks import DataError, check_columns, check_file
+from boundary_research._checks import DataError, check_choice, check_columns, check_file
 from boundary_research._files import write_table
-from boundary_research._tables import check_table
+from boundary_research._spreadsheets import guard_formula
+from boundary_research._tables import DECISIONS, as_bool, check_table
+from boundary_research.classifier._prediction_columns import read_probabilities, refuse_gaps
 from boundary_research.classifier.combined_model import CombinedClassifier
 from boundary_research.classifier.default_model import default_classifier
 from boundary_research.classifier.evidence import EVIDENCE_COLUMNS
@@ -21,6 +23,7 @@ from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.corpus.incidents import REJECT_COLUMNS, LoadedIncidents
 
 _CHUNK, _SLOW_CHUNK = 500, 100  # narratives: for models with and without a pass in C
+_PROBABILITY, _DECISION = "_probability", "_decision"  # endings of columns of the wide table
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,20 @@ class CodedIncidents:
         for j, category in enumerate(self.categories):
             part = self.coded.iloc[j::k]
             columns[category] = part["predicted"].to_numpy().astype(int)
-            columns[f"{category}_probability"] = part["probability"].to_numpy().round(4)
-            columns[f"{category}_decision"] = part["decision"].to_numpy()
+            columns[category + _PROBABILITY] = part["probability"].to_numpy().round(4)
+            columns[category + _DECISION] = part["decision"].to_numpy()
         return pd.DataFrame(columns)
 
     def write(self, folder: str | Path, *, format: str = "csv") -> list[Path]:
-        """Write `coded`, `evidence` and `rejects` into a folder and return the paths."""
+        """Write `coded`, `evidence` and `rejects` into a folder and return the paths.
+
+        A column `passage` of `evidence`, where there is one, is text of the narratives: in a CSV
+        file an apostrophe stands before what a spreadsheet would run as a formula.
+        """
         folder = Path(folder)
         evidence = self.evidence.assign(weight=self.evidence["weight"].round(4))
+        if format == "csv" and "passage" in evidence:
+            evidence["passage"] = evidence["passage"].map(guard_formula)
         tables = {"coded": self.wide(), "evidence": evidence, "rejects": self.rejects.astype("str")}
         return [write_table(table, folder / name, format=format) for name, table in tables.items()]
 
@@ -83,7 +92,8 @@ def code(
         ``default_classifier(fast=True)`` codes hundreds of times as many narratives a second,
         less accurately.
     evidence : bool
-        Find the clauses behind every decision that is not `absent`.
+        Find the clauses that speak for each category coded 1 (`predicted`). A decision `review`
+        on a category that is not coded 1 has none; `locate_evidence` finds them for any cells.
     progress : bool
         Show a progress bar.
     chunk_size : int, optional
@@ -148,25 +158,53 @@ def read_coded(path: str | Path) -> pd.DataFrame:
         If the file is not such a table.
     """
     file = check_file(path, what="Coded table")
-    read = pd.read_parquet if file.suffix == ".parquet" else pd.read_csv
     try:
-        wide = read(file)
+        if file.suffix == ".parquet":
+            wide = pd.read_parquet(file)
+        else:
+            wide = pd.read_csv(file, dtype={"incident_id": "str"})  # else 007 becomes 7
     except (ValueError, OSError) as error:
         raise DataError(
             f"{file.name!r} cannot be read as a table ({type(error).__name__})."
         ) from None
-    check_columns(wide.columns, ["incident_id"], source=file.name)
-    ending = "_decision"
-    names = [str(c).removesuffix(ending) for c in wide.columns if str(c).endswith(ending)]
+    return lengthen_coded(wide, source=file.name)
+
+
+def is_coded(table: pd.DataFrame) -> bool:
+    """Return whether a table has the columns of a ``coded.csv`` for at least one category."""
+    names = {str(column) for column in table.columns}
+    stems = (n.removesuffix(_DECISION) for n in names if n.endswith(_DECISION))
+    return any({stem, stem + _PROBABILITY} <= names for stem in stems)
+
+
+def lengthen_coded(wide: pd.DataFrame, *, source: str) -> pd.DataFrame:
+    """Return the wide table of a ``coded.csv`` as the long one; `read_coded` says what is needed.
+
+    Raises
+    ------
+    DataError
+        If columns or cells are missing, or hold something else.
+    """
+    check_columns(wide.columns, ["incident_id"], source=source)
+    names = [str(c).removesuffix(_DECISION) for c in wide.columns if str(c).endswith(_DECISION)]
     if not names:
-        raise DataError(f"{file.name!r} has no columns that end in {ending}. Is it a coded table?")
-    check_columns(wide.columns, [*names, *(f"{n}_probability" for n in names)], source=file.name)
+        raise DataError(f"{source!r} has no columns that end in {_DECISION}. Is it a coded table?")
+    probabilities = [name + _PROBABILITY for name in names]
+    decisions = [name + _DECISION for name in names]
+    check_columns(wide.columns, [*names, *probabilities], source=source)
+    for column in ("incident_id", *names, *probabilities, *decisions):
+        refuse_gaps(wide[column], column, source=source)
+    for column in decisions:
+        for value in wide[column].unique():
+            check_choice(value, DECISIONS, name=f"{source}: {column}")
+    chances = [read_probabilities(wide[c], c, source=source).to_numpy() for c in probabilities]
+    predicted = [as_bool(wide[name], source=source).to_numpy(bool) for name in names]
     return tabulate(
         wide["incident_id"].astype(str).tolist(),
         names,
-        wide[[f"{name}_probability" for name in names]].to_numpy(dtype=float),
-        wide[names].to_numpy().astype(bool),
-        wide[[f"{name}_decision" for name in names]].to_numpy(dtype=object),
+        np.column_stack(chances),
+        np.column_stack(predicted),
+        wide[decisions].to_numpy(dtype=object),
     )
 
 

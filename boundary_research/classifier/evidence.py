@@ -5,15 +5,28 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from boundary_research._checks import check_columns
+from boundary_research._checks import DataError, check_columns, rows_text
+from boundary_research._files import write_text
 from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.classifier.text import split_clauses
 
 EVIDENCE_COLUMNS = ["incident_id", "category", "start", "end", "weight"]
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Narrative with its evidence</title>
+<style>
+body{{font:16px/1.6 system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif;color:#1c1c1c;
+background:#fff;margin:1.5rem auto;padding:0 1rem;max-width:46rem;overflow-wrap:break-word}}
+</style></head><body>
+{body}
+</body></html>
+"""
 
 
 def find_evidence(
@@ -65,29 +78,86 @@ def find_evidence(
 def show_evidence(
     text: str, evidence: pd.DataFrame, *, labels: Mapping[str, str] | None = None
 ) -> HighlightedText:
-    """Return a narrative with its evidence highlighted, for display in a notebook.
+    """Return a narrative with its evidence highlighted, for a notebook or a page of its own.
 
     Parameters
     ----------
     text : str
         The narrative; everything is escaped.
     evidence : pandas.DataFrame
-        Rows of one narrative with `category`, `start` and `end`.
+        Rows of one narrative with `category`, `start` and `end` (characters of `text`, the end
+        excluded).
     labels : mapping, optional
         From category ids to labels.
+
+    Raises
+    ------
+    DataError
+        If columns are missing, the rows are of several incidents, or a passage does not lie in
+        the text.
 
     Examples
     --------
     >>> spans = pd.DataFrame({"category": ["gift"], "start": [3], "end": [17]})
-    >>> "<mark" in show_evidence("He took <a watch>.", spans)._repr_html_()
+    >>> shown = show_evidence("He took <a watch>.", spans)
+    >>> "<mark" in shown.html
     True
     """
     check_columns(evidence.columns, ["category", "start", "end"], source="evidence")
-    return HighlightedText(text, evidence, dict(labels or {}))
+    if not isinstance(text, str):
+        raise DataError(
+            f"text must be one narrative, got {type(text).__name__}. Give the text of the incident "
+            f"whose evidence is shown."
+        )
+    _check_one_incident(evidence)
+    return HighlightedText(text, _check_spans(text, evidence), dict(labels or {}))
+
+
+def _check_one_incident(evidence: pd.DataFrame) -> None:
+    if "incident_id" not in evidence.columns:
+        return
+    n = evidence["incident_id"].nunique(dropna=False)
+    if n > 1:
+        raise DataError(
+            f"evidence holds rows of {n} incidents, but the text is that of one. Keep the rows of "
+            f'one: evidence[evidence["incident_id"] == …].'
+        )
+
+
+def _check_spans(text: str, evidence: pd.DataFrame) -> pd.DataFrame:
+    """Return category, start and end, the last two as whole numbers that lie in the text."""
+    start, end = (
+        pd.to_numeric(evidence[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        for name in ("start", "end")
+    )
+    whole = (start == np.floor(start)) & (end == np.floor(end))
+    for wrong, problem in (
+        (evidence["category"].isna().to_numpy(), "category is missing"),
+        (~whole, "start or end is missing or no whole number"),
+        (whole & (start < 0), "start is below 0"),
+        (whole & (start >= end), "start is not before end"),
+        (whole & (end > len(text)), f"end lies beyond the text, which has {len(text)} characters"),
+    ):
+        if wrong.any():
+            rows = [int(i) + 1 for i in wrong.nonzero()[0]]
+            raise DataError(
+                f"evidence: {problem} in {rows_text(rows)}. Start and end count the characters of "
+                f"the narrative as it was coded; give that text, unchanged, and its own rows."
+            )
+    return pd.DataFrame(
+        {
+            "category": evidence["category"].astype(str).to_numpy(),
+            "start": start.astype(int),
+            "end": end.astype(int),
+        }
+    )
 
 
 class HighlightedText:
-    """A narrative that shows itself with highlighted evidence in a notebook."""
+    """A narrative that shows itself with highlighted evidence in a notebook.
+
+    Made by `show_evidence`. It holds the narrative, and so does every file that `save` writes.
+    """
 
     # Okabe-Ito tints with distinct underline styles, so that colour is never the only sign.
     _TINTS = ("#fde7b0", "#cfe8f7", "#c9ecdf", "#f9d3bd", "#ecd4e4", "#e4e4e4")
@@ -101,14 +171,28 @@ class HighlightedText:
     def __repr__(self) -> str:
         return f"<HighlightedText with {len(self._evidence)} spans>"
 
+    @property
+    def html(self) -> str:
+        """The narrative as a whole HTML page in UTF-8, with its style and without outside links."""
+        return _PAGE.format(body=self._repr_html_())
+
+    def save(self, path: str | Path) -> Path:
+        """Write `html` to a file and return its path; the file holds the narrative.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be written.
+        """
+        return write_text(Path(path).expanduser(), self.html)
+
     def _repr_html_(self) -> str:
         categories = list(dict.fromkeys(self._evidence["category"]))
-        length = len(self._text)
         spans = [
-            (min(int(s), length), min(int(e), length), categories.index(c))
+            (s, e, categories.index(c))
             for c, s, e in self._evidence[["category", "start", "end"]].itertuples(index=False)
         ]
-        cuts = sorted({0, length, *(s for s, _, _ in spans), *(e for _, e, _ in spans)})
+        cuts = sorted({0, len(self._text), *(s for s, _, _ in spans), *(e for _, e, _ in spans)})
         parts = []
         for low, high in pairwise(cuts):
             piece = html.escape(self._text[low:high]).replace("\n", "<br>")

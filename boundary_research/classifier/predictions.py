@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from boundary_research._checks import DataError, check_choice, check_columns, check_file, rows_text
+from boundary_research._checks import (
+    DataError,
+    check_choice,
+    check_columns,
+    check_file,
+    check_fraction,
+    rows_text,
+)
 from boundary_research._tables import DECISIONS, as_bool, check_table
-from boundary_research.classifier.decisions import read_coded
+from boundary_research.classifier._prediction_columns import (
+    read_probabilities,
+    read_yes_or_no,
+    refuse_gaps,
+)
+from boundary_research.classifier.decisions import is_coded, lengthen_coded
 from boundary_research.codebook.model import Codebook
+from boundary_research.corpus._readers import sniff_delimiter
+from boundary_research.corpus.incidents import LoadedIncidents
 
 _PROBABILITY = "_probability"
-_DECISION = "_decision"
 _VALUES = ("probability", "predicted", "decision")
+_HEAD = 200_000  # characters of a file that show how it is delimited
 
 
 def read_predictions(
     source: str | Path | pd.DataFrame,
     *,
     codebook: Codebook | None = None,
-    incidents: pd.DataFrame | None = None,
+    incidents: pd.DataFrame | LoadedIncidents | None = None,
     id_column: str = "incident_id",
     threshold: float | Mapping[str, float] = 0.5,
     rename: Mapping[str, str] | None = None,
@@ -38,18 +52,22 @@ def read_predictions(
     source : str, pathlib.Path or DataFrame
         CSV, TSV, Excel, Parquet or a frame; long or wide.
         Long: one row an incident and category, with `category` and at least one of `probability`
-        (0 to 1), `predicted` (yes or no) and `decision` (present, absent, review).
+        (0 to 1), `predicted` (yes or no) and `decision` (present, absent, review); other columns
+        are passed over.
         Wide: one row an incident and one column a category, which holds either 0/1 (yes/no) or
-        probabilities; other columns are refused unless a codebook says which are categories. A
-        ``coded.csv`` of this package is read as such.
+        probabilities. Besides the id, **every** column is taken for a category: one that holds
+        neither is refused by name, but an attribute that is 0/1 cannot be told from a category
+        unless a codebook says so. Drop such columns, or give the codebook. A ``coded.csv`` of this
+        package is read as such.
     codebook : Codebook, optional
-        Every category must then be the codebook's; in a wide table other columns are left alone.
-    incidents : DataFrame, optional
+        Every category, and so every column of a wide table, must then be the codebook's.
+    incidents : DataFrame or LoadedIncidents, optional
         Every incident of it must then have predictions; others are left out.
     id_column : str
         The column with the incident's id.
     threshold : float or mapping of category to float
-        Probability from which `predicted` is yes, where the source gives only probabilities.
+        Probability, above 0 and below 1, from which `predicted` is yes, where the source gives
+        only probabilities.
     rename : mapping, optional
         The source's names of categories to those of the codebook.
 
@@ -63,7 +81,8 @@ def read_predictions(
     ------
     DataError
         If an incident lacks a category (a gap is no "no"), rows repeat, categories are unknown,
-        values are neither probabilities nor yes and no, or incidents have no predictions.
+        `rename` has a name that the source has not, values are neither probabilities nor yes and
+        no, or incidents have no predictions.
 
     Examples
     --------
@@ -72,17 +91,12 @@ def read_predictions(
     [True, True, False, True]
     """
     name = "predictions" if isinstance(source, pd.DataFrame) else Path(source).name
-    table = source.copy() if isinstance(source, pd.DataFrame) else _read(source)
-    check_columns(table.columns, [id_column], source=name)
-    table = table.rename(columns={id_column: "incident_id"})
-    if table["incident_id"].isna().any():
-        rows = [int(i) + 1 for i in table["incident_id"].isna().to_numpy().nonzero()[0]]
-        raise DataError(f"{name}: {id_column} is missing in {rows_text(rows)}. Fill it in.")
-    table["incident_id"] = table["incident_id"].astype(str)
+    _check_threshold(threshold)
+    table = _with_ids(source, id_column, name)
     if "category" not in table.columns:
         table = _lengthen(table, codebook, dict(rename or {}), name)
     else:
-        table["category"] = table["category"].astype(str).replace(dict(rename or {}))
+        table = _rename_categories(table, dict(rename or {}), name)
     _check_categories(table["category"].unique().tolist(), codebook, name)
     if table.duplicated(["incident_id", "category"]).any():
         raise DataError(
@@ -90,14 +104,7 @@ def read_predictions(
             f"({int(table.duplicated(['incident_id', 'category']).sum())} repeats). Keep one."
         )
     if incidents is not None:
-        wanted = incidents["incident_id"].astype(str)
-        absent = wanted[~wanted.isin(table["incident_id"])]
-        if len(absent):
-            raise DataError(
-                f"{name}: {len(absent)} of {len(wanted)} incidents have no predictions (the first "
-                f"is {absent.iloc[0]!r}). Predict them, or leave them out of the incidents."
-            )
-        table = table[table["incident_id"].isin(set(wanted))]
+        table = _keep_incidents(table, incidents, name)
     table = _complete(table, threshold, name)
     n_categories = table["category"].nunique()
     counts = table.groupby("incident_id", sort=False).size()
@@ -110,69 +117,156 @@ def read_predictions(
     return check_table(table[["incident_id", "category", *_VALUES]], "coded", source=name)
 
 
-def _read(path: str | Path) -> pd.DataFrame:
+def _with_ids(source: str | Path | pd.DataFrame, id_column: str, name: str) -> pd.DataFrame:
+    """Return the source as a table with text in `incident_id` and gaps where cells are blank."""
+    table = source if isinstance(source, pd.DataFrame) else _read(source, id_column)
+    _check_id_column(table.columns, id_column, name)
+    table = table.reset_index(drop=True).rename(columns={id_column: "incident_id"})
+    for column in table.columns:
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            table[column] = table[column].replace(r"^\s*$", np.nan, regex=True)
+    if table["incident_id"].isna().any():
+        rows = [int(i) + 1 for i in table["incident_id"].isna().to_numpy().nonzero()[0]]
+        raise DataError(f"{name}: {id_column} is missing in {rows_text(rows)}. Fill it in.")
+    table["incident_id"] = table["incident_id"].astype(str)
+    return lengthen_coded(table, source=name) if is_coded(table) else table
+
+
+def _check_id_column(columns: pd.Index, id_column: str, name: str) -> None:
+    """Refuse a table without its ids, or with two columns of one name."""
+    found = [str(column) for column in columns]
+    if id_column not in found:
+        listed = ", ".join(found[:20]) + (", …" if len(found) > 20 else "")
+        raise DataError(
+            f"{name}: column {id_column!r} not found; it is to hold the incidents' ids. "
+            f"Columns there are: {listed or 'none'}. Name the one with the ids by id_column=."
+        )
+    double = [column for column in found if found.count(column) > 1]
+    if id_column != "incident_id" and "incident_id" in found:
+        raise DataError(
+            f"{name}: there is a column 'incident_id' beside {id_column!r}, the one of id_column=. "
+            f"Drop the one that does not hold the ids."
+        )
+    if double:
+        raise DataError(f"{name}: two columns are called {double[0]!r}. Keep one.")
+
+
+def _read(path: str | Path, id_column: str) -> pd.DataFrame:
     file = check_file(path, what="Predictions")
-    kind = file.suffix.lower()
-    readers = {
-        ".csv": pd.read_csv,
-        ".tsv": lambda f: pd.read_csv(f, sep="\t"),
-        ".xlsx": pd.read_excel,
-        ".parquet": pd.read_parquet,
-        ".pq": pd.read_parquet,
+    ids_as_text = {id_column: "str"}  # else 007 becomes 7
+    readers: dict[str, Callable[[], pd.DataFrame]] = {
+        ".csv": lambda: pd.read_csv(file, dtype=ids_as_text, sep=_delimiter(file, id_column)),
+        ".tsv": lambda: pd.read_csv(file, dtype=ids_as_text, sep="\t"),
+        ".xlsx": lambda: pd.read_excel(file, dtype=ids_as_text),
+        ".parquet": lambda: pd.read_parquet(file),
+        ".pq": lambda: pd.read_parquet(file),
     }
-    check_choice(kind, readers, name="Kind of file")
+    kind = check_choice(file.suffix.lower(), readers, name="Kind of file")
     try:
-        table: pd.DataFrame = readers[kind](file)
+        return readers[kind]()
     except Exception as error:  # whatever a reader makes of a damaged file
         raise DataError(
             f"{file.name!r} cannot be read as a table ({type(error).__name__})."
         ) from None
-    if kind in (".csv", ".parquet") and any(str(c).endswith(_DECISION) for c in table.columns):
-        return read_coded(file)
-    return table
+
+
+def _delimiter(file: Path, id_column: str) -> str:
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+        return sniff_delimiter(stream.read(_HEAD), [id_column])
 
 
 def _lengthen(
     table: pd.DataFrame, codebook: Codebook | None, rename: dict[str, str], name: str
 ) -> pd.DataFrame:
     """Return a wide table as long, with `probability` or `predicted`."""
-    table = table.rename(columns=lambda c: str(c).removesuffix(_PROBABILITY)).rename(columns=rename)
-    if table.columns.duplicated().any():
-        double = table.columns[table.columns.duplicated()][0]
-        raise DataError(f"{name}: two columns stand for {double!r}. Keep one.")
-    names = [c for c in table.columns if c != "incident_id"]
-    if codebook is not None:
-        names = [c for c in names if c in codebook]
-        missing = [c for c in codebook.category_ids if c not in names]
-        if missing and not names:
-            check_columns(table.columns, missing, source=name)
+    found = {str(c): str(c).removesuffix(_PROBABILITY) for c in table.columns}
+    del found["incident_id"]
+    _check_rename(rename, [*found, *found.values()], "columns", name)
+    names = [rename.get(column, rename.get(stem, stem)) for column, stem in found.items()]
     if not names:
         raise DataError(f"{name}: no column holds a category. Give one column a category.")
-    long = table.melt(
-        id_vars="incident_id", value_vars=names, var_name="category", value_name="value"
-    )
+    double = [category for category in names if names.count(category) > 1]
+    if double:
+        raise DataError(f"{name}: two columns stand for {double[0]!r}. Keep one.")
+    _check_categories(names, codebook, name, wide=True)
     order = pd.Index(table["incident_id"])
     if order.duplicated().any():
         raise DataError(f"{name}: {order[order.duplicated()][0]!r} stands in two rows. Keep one.")
-    position = order.get_indexer(pd.Index(long["incident_id"]))
-    long = long.iloc[np.argsort(position, kind="stable")].reset_index(drop=True)
-    values = pd.to_numeric(long["value"], errors="coerce")
-    probable = values.notna().all() and not values.isin([0, 1]).all()
-    long["probability" if probable else "predicted"] = values if probable else long["value"]
-    return long.drop(columns="value")
+    advice = (
+        f"Neither are they yes and no. Every column besides the id is taken for a category: drop "
+        f"{{column!r}} if it is none{'' if codebook else ', or give codebook='}."
+    )
+    decided = []
+    for column in found:
+        refuse_gaps(table[column], column, source=name)
+        decided.append(read_yes_or_no(table[column]))
+    probable = any(values is None for values in decided)
+    cells = [
+        read_probabilities(table[c], c, source=name, otherwise=advice.format(column=c))
+        if yes is None
+        else yes
+        for c, yes in zip(found, decided, strict=True)
+    ]
+    values = np.column_stack([part.to_numpy(float if probable else bool) for part in cells])
+    return pd.DataFrame(
+        {
+            "incident_id": np.repeat(table["incident_id"].to_numpy(), len(names)),
+            "category": np.tile(np.array(names, dtype=object), len(table)),
+            "probability" if probable else "predicted": values.ravel(),
+        }
+    )
 
 
-def _check_categories(found: Sequence[str], codebook: Codebook | None, name: str) -> None:
+def _rename_categories(table: pd.DataFrame, rename: dict[str, str], name: str) -> pd.DataFrame:
+    refuse_gaps(table["category"], "category", source=name)
+    categories = table["category"].astype(str)
+    _check_rename(rename, categories.unique().tolist(), "categories", name)
+    return table.assign(category=categories.replace(rename))
+
+
+def _check_rename(rename: dict[str, str], found: Sequence[str], what: str, name: str) -> None:
+    unknown = [key for key in rename if key not in found]
+    if unknown:
+        listed = list(dict.fromkeys(found))
+        shown = ", ".join(listed[:20]) + (", …" if len(listed) > 20 else "")
+        raise DataError(
+            f"{name}: rename has {', '.join(map(repr, unknown))}, which the source has not. Its "
+            f"{what}: {shown}. The source's name comes first: {{'theirs': 'ours'}}."
+        )
+
+
+def _check_categories(
+    found: Sequence[str], codebook: Codebook | None, name: str, *, wide: bool = False
+) -> None:
     if codebook is None:
         return
     unknown = [category for category in found if category not in codebook]
     if unknown:
         near = difflib.get_close_matches(unknown[0], codebook.category_ids, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = f" Did you mean {near[0]!r} for {unknown[0]!r}?" if near else ""
+        what = "column" if wide else "category"
+        listed = ", ".join(map(repr, unknown))
         raise DataError(
-            f"{name}: category {unknown[0]!r} is not in codebook {codebook.id} {codebook.version}."
-            f"{hint} Available: {', '.join(codebook.category_ids)}. Use rename= to map it."
+            f"{name}: {what} {listed} not found in codebook {codebook.id} {codebook.version}."
+            f"{hint} Available: {', '.join(codebook.category_ids)}. Use rename= to map what is a "
+            f"category, and drop what is none."
         )
+
+
+def _keep_incidents(
+    table: pd.DataFrame, incidents: pd.DataFrame | LoadedIncidents, name: str
+) -> pd.DataFrame:
+    """Return the predictions of the incidents, each of which must have some."""
+    frame = incidents.incidents if isinstance(incidents, LoadedIncidents) else incidents
+    check_columns(frame.columns, ["incident_id"], source="incidents")
+    wanted = frame["incident_id"].astype(str)
+    absent = wanted[~wanted.isin(table["incident_id"])]
+    if len(absent):
+        raise DataError(
+            f"{name}: {len(absent)} of {len(wanted)} incidents have no predictions (the first "
+            f"is {absent.iloc[0]!r}). Predict them, or leave them out of the incidents."
+        )
+    return table[table["incident_id"].isin(set(wanted))]
 
 
 def _complete(
@@ -182,19 +276,11 @@ def _complete(
     given = [value for value in _VALUES if value in table.columns]
     if not given:
         check_columns(table.columns, ["probability"], source=name)
-    for value in given:
-        gaps = table[value].isna().to_numpy()
-        if gaps.any():
-            raise DataError(
-                f"{name}: {value} is missing for {int(gaps.sum())} incidents and categories (the "
-                f"first is row {int(gaps.nonzero()[0][0]) + 1}). A gap is not an absence: fill it."
-            )
     table = table.copy()
+    for value in given:
+        refuse_gaps(table[value], value, source=name)
     if "probability" in given:
-        numbers = pd.to_numeric(table["probability"], errors="coerce")
-        if not numbers.between(0, 1).all():
-            raise DataError(f"{name}: probability must be a number from 0 to 1 throughout.")
-        table["probability"] = numbers.astype(float)
+        table["probability"] = read_probabilities(table["probability"], "probability", source=name)
     if "decision" in given:
         table["decision"] = table["decision"].astype(str).str.strip().str.lower()
         for value in table["decision"].unique():
@@ -216,6 +302,14 @@ def _complete(
     if "decision" not in given:
         table["decision"] = np.where(table["predicted"], "present", "absent")
     return table
+
+
+def _check_threshold(threshold: float | Mapping[str, float]) -> None:
+    if not isinstance(threshold, Mapping):
+        check_fraction(threshold, name="threshold")
+        return
+    for category, value in threshold.items():
+        check_fraction(value, name=f"threshold of category {category!r}")
 
 
 def _thresholds(categories: pd.Series, threshold: float | Mapping[str, float]) -> np.ndarray:

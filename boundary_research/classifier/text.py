@@ -17,7 +17,8 @@ _WORD = re.compile(r"\w+")
 _CHUNK = re.compile(r"\S+")
 # A clause ends at a sentence mark, a semicolon or a line end, or at a comma.
 _CLAUSE_END = re.compile(r"[.!?…]+[\"'”’)]*\s+|[;:]\s+|\n+|,\s+|\s[-–—]\s")
-_SHORTEST_CLAUSE = 4
+_SENTENCE_MARKS = ".!?…"
+_SHORTEST_CLAUSE, _SHORTEST_SENTENCE = 4, 3  # words; "He kissed her." says enough alone
 
 Located = tuple[str, int, int]
 _Ngrams = Callable[..., Iterator[Located]]
@@ -57,6 +58,8 @@ def character_ngrams(text: str, low: int, high: int) -> Iterator[Located]:
 def split_clauses(text: str) -> list[tuple[int, int]]:
     """Return start and end of each clause; one too short to read alone joins the one before.
 
+    Too short is a clause of under four words, or a whole sentence of under three.
+
     Examples
     --------
     >>> text = "He paid her rent, twice. Nobody was told about it."
@@ -64,19 +67,23 @@ def split_clauses(text: str) -> list[tuple[int, int]]:
     ['He paid her rent, twice.', 'Nobody was told about it.']
     """
     clauses: list[tuple[int, int]] = []
-    start = 0
-    ends = [m.end() for m in _CLAUSE_END.finditer(text)] + [len(text)]
-    for end in ends:
+    start, begins = 0, True
+    ends = [(m.end(), m.group()[0] in _SENTENCE_MARKS) for m in _CLAUSE_END.finditer(text)]
+    for end, closes in [*ends, (len(text), True)]:
         piece = text[start:end]
         left = start + len(piece) - len(piece.lstrip())
         right = start + len(piece.rstrip())
         start = end
         if left >= right:
             continue
-        if clauses and len(_WORD.findall(text[left:right])) < _SHORTEST_CLAUSE:
+        # What goes on in lower case after a full stop follows an abbreviation.
+        whole = begins and closes and not text[left].islower()
+        shortest = _SHORTEST_SENTENCE if whole else _SHORTEST_CLAUSE
+        if clauses and len(_WORD.findall(text[left:right])) < shortest:
             clauses[-1] = (clauses[-1][0], right)
         else:
             clauses.append((left, right))
+        begins = closes
     return clauses
 
 
