@@ -277,3 +277,120 @@ def test_real_tags_are_learned(real_data):
         predicted[test] = model.predict(texts[test].tolist())
     assert f1_score(codes, predicted, average="micro") >= 0.79
     assert f1_score(codes, predicted, average="macro") >= 0.78
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"C": 0}, "C must be above 0, got 0"),
+        ({"C": -1.0}, "C must be above 0"),
+        ({"C": "4"}, "C must be a number, got str"),
+        ({"C": np.nan}, "C must be a finite number"),
+        ({"alpha": 0.0}, "alpha must be above 0"),
+        ({"character_weight": -1}, "character_weight must be 0 or more"),
+        ({"evidence_weight": -0.1}, "evidence_weight must be 0 or more"),
+        ({"min_narratives": 0}, "min_narratives must be a whole number from 1, got 0"),
+        ({"min_narratives": 2.5}, "min_narratives must be a whole number"),
+        ({"words": (0, 2)}, "words must rise from 1"),
+        ({"words": 2}, "words must be None or two whole numbers"),
+        ({"characters": (5, 3)}, "characters must rise"),
+        ({"characters": (3.0, 5.0)}, "characters must be None or two whole"),
+        ({"cv": 1}, "cv must be at least 2, got 1"),
+        ({"cv": 0}, "cv must be a whole number from 1"),
+        ({"cv": True}, "cv must be a whole number"),
+        ({"precision": 80}, "precision"),
+        ({"miss_rate": 1}, "miss_rate"),
+        ({"ratio_share": -1}, "ratio_share"),
+        ({"random_state": None}, "random_state must be a whole number from 0"),
+        ({"random_state": 2**32}, "random_state must be at most"),
+    ],
+)
+def test_parameters_out_of_range_are_refused_by_name(small_codes, parameters, message):
+    with pytest.raises(DataError, match=message):
+        NarrativeClassifier(**parameters).fit(*small_codes)
+
+
+def test_parameters_at_the_edge_of_their_range_fit(small_codes):
+    edge = {"character_weight": 0, "evidence_weight": 0, "min_narratives": np.int64(1), "cv": 2}
+    model = NarrativeClassifier(words=[1, 1], **edge).fit(*small_codes)
+    assert model.predict_proba(["money"]).shape == (1, 3)
+
+
+def test_rows_in_another_order_are_refused(small_codes):
+    texts, codes = small_codes
+    ids = [f"id{i}" for i in range(40)]
+    series, table = pd.Series(texts, ids), codes.set_axis(ids)
+    groups = pd.Series(np.arange(40) // 4, ids)
+    expected = NarrativeClassifier().fit(texts, codes, groups=groups.tolist()).predict_proba(texts)
+
+    def refused(message, *given, **options):
+        with pytest.raises(DataError, match=message):
+            NarrativeClassifier().fit(*given, **options)
+
+    refused("texts and codes have the same index labels in another order", series[::-1], table)
+    refused("codes.loc\\[texts.index\\]", pd.Series(texts)[::-1], codes)
+    refused("codes and groups have the same index labels", texts, table, groups=groups[::-1])
+    refused("texts and groups", series, codes, groups=groups[::-1])
+    refused("indexes of texts and codes differ", series, table.set_axis([f"x{i}" for i in ids]))
+    auxiliary = pd.Series([False] * 40, ids)
+    refused("codes and auxiliary", texts, table, auxiliary=auxiliary[::-1])
+    # The same order, or a plain index on either side.
+    for one, other in ((series, table), (pd.Series(texts), table), (series, codes)):
+        model = NarrativeClassifier().fit(one, other, groups=groups)
+        np.testing.assert_array_equal(model.predict_proba(texts), expected)
+    later = codes.set_axis(pd.RangeIndex(100, 140))
+    NarrativeClassifier().fit(series, later)
+
+
+def test_series_of_groups_is_taken_by_position_beside_auxiliary_narratives(small_codes):
+    texts, codes = small_codes
+    auxiliary = np.arange(40) < 8
+    owners = np.arange(40) // 4
+    expected = NarrativeClassifier().fit(texts, codes, groups=owners.tolist(), auxiliary=auxiliary)
+    groups = pd.Series(owners, index=range(100, 140))
+    found = NarrativeClassifier().fit(texts, codes, groups=groups, auxiliary=auxiliary)
+    np.testing.assert_array_equal(found.cv_probabilities_, expected.cv_probabilities_)
+
+
+def test_what_cannot_be_held_out_is_told(small_codes):
+    texts, codes = small_codes
+    with pytest.raises(DataError, match="all 40 narratives are of one group"):
+        NarrativeClassifier().fit(texts, codes, groups=["a"] * 40)
+    auxiliary = [True] * 20 + [False] * 20
+    with pytest.raises(DataError, match="all 20 narratives that are not auxiliary are of one"):
+        NarrativeClassifier().fit(texts, codes, groups=["a"] * 20 + ["b"] * 20, auxiliary=auxiliary)
+    with pytest.raises(DataError, match="auxiliary is False for one narrative only"):
+        NarrativeClassifier().fit(texts, codes, auxiliary=[True] * 39 + [False])
+
+
+def test_codes_that_are_text_name_their_column_and_the_remedy(small_codes):
+    texts, codes = small_codes
+    with pytest.raises(DataError, match=r"codes: column 'gossip' .* Map yes and no to True and"):
+        NarrativeClassifier().fit(texts, codes.assign(gossip="no"))
+    digits = codes.replace({True: "1", False: "0"})
+    model = NarrativeClassifier().fit(texts, digits)
+    assert model.n_positive_.tolist() == codes.sum().tolist()
+    with pytest.raises(DataError, match="got a DataFrame"):
+        NarrativeClassifier().fit(pd.DataFrame({"narrative": texts}), codes)
+
+
+def test_score_takes_columns_by_name(small_codes):
+    texts, codes = small_codes
+    model = NarrativeClassifier().fit(texts, codes)
+    assert model.score(texts, codes[["gossip", "absence", "money"]].assign(other=True)) == 1
+    with pytest.raises(DataError, match="column 'money' not found"):
+        model.score(texts, codes[["gossip", "absence"]])
+
+
+def test_a_limit_that_nothing_reaches_is_infinite_and_stays_so_in_a_file(small_codes, tmp_path):
+    texts, codes = small_codes
+    shuffled = codes.sample(frac=1, random_state=0).to_numpy()  # nothing to learn
+    model = NarrativeClassifier(precision=1.0).fit(texts, shuffled)
+    assert np.isinf(model.review_high_).any()
+    assert "present" not in model.decide(np.ones((1, 3)))[:, np.isinf(model.review_high_)]
+    path = model.save(tmp_path / "model.npz")
+    with np.load(path) as arrays:
+        assert np.isfinite(arrays["review_high_"]).all()  # as earlier versions read it
+    loaded = NarrativeClassifier.load(path)
+    np.testing.assert_array_equal(loaded.review_high_, model.review_high_)
+    assert loaded.risk_control_ == {}

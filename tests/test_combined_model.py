@@ -268,6 +268,15 @@ def test_faithfulness_and_risk_control_take_it(both, small_codes):
     assert controlled.review_low_ is not both.review_low_
 
 
+def test_rows_in_another_order_are_refused_before_anything_is_fitted(small_codes):
+    texts, codes = small_codes
+    both = CombinedClassifier([NarrativeClassifier(), NarrativeClassifier(words=None)])
+    with pytest.raises(DataError, match="texts and codes have the same index labels in another"):
+        both.fit(pd.Series(texts), codes[::-1])
+    with pytest.raises(DataError, match="miss_rate"):
+        both.set_params(miss_rate=2).fit(texts, codes)
+
+
 def test_its_card_tells_what_its_members_are(both):
     card = describe_model(both, name="both", trained_on="Forty sentences.")
     assert "the mean log-odds of a transformer" in card

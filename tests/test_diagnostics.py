@@ -5,6 +5,7 @@ from sklearn import metrics
 
 from boundary_research import DataError, NarrativeClassifier
 from boundary_research.classifier.diagnostics import (
+    agreement_with_gold,
     calibration_error,
     errors_by_group,
     example_scores,
@@ -24,8 +25,9 @@ def scored():
 def test_calibrated_probabilities_have_a_small_error_and_shifted_ones_the_shift(scored):
     codes, probabilities = scored
     assert calibration_error(codes, probabilities).max() < 0.03
-    shifted = np.clip(probabilities + 0.2, 0, None)
-    assert calibration_error(codes, shifted)["(micro)"] == pytest.approx(0.2, abs=0.02)
+    low = (probabilities < 0.8).all(axis=1)
+    shifted = calibration_error(codes[low], probabilities[low] + 0.2)
+    assert shifted["(micro)"] == pytest.approx(0.2, abs=0.02)
 
 
 def test_diagram_counts_every_decision_once(scored):
@@ -86,7 +88,6 @@ def test_shapes_bins_and_shares_are_checked(scored):
 
 def test_agreement_with_gold_stands_beside_that_of_coders():
     from boundary_research import load_corpus
-    from boundary_research.classifier.diagnostics import agreement_with_gold
 
     corpus = load_corpus()
     codes = corpus.codes.iloc[:200]
@@ -98,3 +99,55 @@ def test_agreement_with_gold_stands_beside_that_of_coders():
     assert (table["conf_low"] < table["estimate"]).all()
     same = agreement_with_gold(codes, codes.to_numpy())
     assert same["estimate"].item() == 1
+
+
+MEASURES = {
+    "reliability_diagram": lambda codes, p: reliability_diagram(codes, p),
+    "calibration_error": lambda codes, p: calibration_error(codes, p),
+    "example_scores": lambda codes, p: example_scores(codes, p >= 0.5),
+    "errors_by_group": lambda codes, p: errors_by_group(codes, p >= 0.5, ["x"] * len(codes)),
+    "agreement_with_gold": lambda codes, p: agreement_with_gold(codes, p >= 0.5),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+@pytest.mark.parametrize("bad", [None, np.nan, "yes", "no", 2])
+def test_codes_that_are_not_yes_or_no_are_refused_by_every_measure(scored, measure, bad):
+    codes, probabilities = scored[0][:100].astype(object), scored[1][:100]
+    codes.iloc[7, 1] = bad
+    with pytest.raises(DataError, match=r"codes: column 'b' .* row 8"):
+        measure(codes, probabilities)
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_ones_and_zeros_are_codes_and_tables_are_taken_by_name(scored, measure):
+    codes, probabilities = scored[0][:100], scored[1][:100]
+    expected = measure(codes, probabilities)
+    turned = pd.DataFrame(probabilities, columns=codes.columns)[["b", "a"]]
+    for same in (codes.astype(int).astype(str), codes.astype("boolean"), codes.astype(float)):
+        for table in (probabilities, turned):
+            found = measure(same, table)
+            assert found.equals(expected)
+
+
+def test_learning_curve_refuses_what_cannot_be_learned_from(small_codes):
+    texts, codes = small_codes
+    with pytest.raises(DataError, match="column 'money'"):
+        learning_curve(NarrativeClassifier(), texts, codes.replace({True: "yes", False: "no"}))
+    with pytest.raises(DataError, match="n_folds must be at least 2"):
+        learning_curve(NarrativeClassifier(), texts, codes, n_folds=1)
+    with pytest.raises(DataError, match="of one group"):
+        learning_curve(NarrativeClassifier(), texts, codes, groups=["a"] * 40)
+    with pytest.raises(DataError, match="shares: 1 of a training part is 20 narratives of one"):
+        learning_curve(
+            NarrativeClassifier(), texts, codes, groups=["a", "b"] * 20, shares=[1], n_folds=2
+        )
+    with pytest.raises(DataError, match="another order"):
+        learning_curve(NarrativeClassifier(), pd.Series(texts)[::-1], codes)
+
+
+def test_groups_in_another_order_are_refused(scored):
+    codes, probabilities = scored
+    groups = pd.Series(["x", "y"] * 2000)[::-1]
+    with pytest.raises(DataError, match="codes and groups have the same index labels in another"):
+        errors_by_group(codes, probabilities > 0.5, groups)

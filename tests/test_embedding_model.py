@@ -10,6 +10,7 @@ from boundary_research.classifier import embedding_model
 from boundary_research.classifier.decisions import code
 from boundary_research.classifier.embedding_model import EncoderClassifier
 from boundary_research.classifier.model import NarrativeClassifier, ThinCategoryWarning
+from boundary_research.classifier.risk_control import control_risk
 
 
 class WordCounts:
@@ -106,6 +107,10 @@ def test_saved_without_the_encoder_and_loaded_with_it(fitted, small_codes, tmp_p
     again = EncoderClassifier.load(path, WordCounts())
     np.testing.assert_array_equal(again.predict_proba(texts), fitted.predict_proba(texts))
     assert b"tenant" not in path.read_bytes()
+    controlled, _ = control_risk(fitted, *small_codes)
+    kept = EncoderClassifier.load(controlled.save(tmp_path / "controlled.npz"), WordCounts())
+    assert kept.risk_control_ == controlled.risk_control_ != {}
+    np.testing.assert_array_equal(kept.review_high_, controlled.review_high_)
     with pytest.raises(DataError, match="must have a method encode"):
         EncoderClassifier.load(path).predict(texts)
     with pytest.raises(DataError, match="gives 3 dimensions; the classifier was trained with 5"):
@@ -157,6 +162,14 @@ def test_wrong_arguments_are_refused(small_codes):
         EncoderClassifier(WordCounts()).fit(texts, codes, groups=["a"])
     with pytest.raises(DataError, match="C must be above 0"):
         EncoderClassifier(WordCounts(), C=0).fit(texts, codes)
+    with pytest.raises(DataError, match="cv must be at least 2"):
+        EncoderClassifier(WordCounts(), cv=1).fit(texts, codes)
+    with pytest.raises(DataError, match="evidence_weight must be 0 or more"):
+        EncoderClassifier(WordCounts(), evidence_weight=-1).fit(texts, codes)
+    with pytest.raises(DataError, match="all 40 narratives are of one group"):
+        EncoderClassifier(WordCounts()).fit(texts, codes, groups=["a"] * 40)
+    with pytest.raises(DataError, match="texts and codes have the same index labels in another"):
+        EncoderClassifier(WordCounts()).fit(pd.Series(texts), codes[::-1])
 
 
 def test_a_category_without_positives_is_never_predicted(small_codes):

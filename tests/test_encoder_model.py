@@ -23,6 +23,7 @@ from boundary_research.classifier.decisions import code
 from boundary_research.classifier.encoder_model import TransformerClassifier
 from boundary_research.classifier.evidence import find_evidence
 from boundary_research.classifier.model import NarrativeClassifier
+from boundary_research.classifier.risk_control import control_risk
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("tokenizers")
@@ -375,6 +376,15 @@ def test_weights_are_found_in_an_installed_package(tmp_path, monkeypatch):
     assert find_weights("some_weights") == folder
 
 
+def test_a_guarantee_is_kept_in_the_file_and_not_lost_by_quantizing(model, small_codes, tmp_path):
+    controlled, _ = control_risk(model, *small_codes)
+    loaded = TransformerClassifier.load(controlled.save(tmp_path / "controlled.zip"))
+    assert loaded.risk_control_ == controlled.risk_control_ != {}
+    np.testing.assert_array_equal(loaded.review_high_, controlled.review_high_)
+    with pytest.raises(DataError, match="Quantize the model first"):
+        loaded.quantize()
+
+
 def test_wrong_arguments_of_fit_are_refused(weights, small_codes):
     texts, codes = small_codes
     model = TransformerClassifier(weights)
@@ -382,6 +392,14 @@ def test_wrong_arguments_of_fit_are_refused(weights, small_codes):
         model.fit(texts, codes, groups=["a"])
     with pytest.raises(DataError, match="pairs has 1 entries for 40"):
         model.fit(texts, codes, pairs=["a"])
+    with pytest.raises(DataError, match="cv must be at least 2"):
+        TransformerClassifier(weights, cv=1).fit(texts, codes)
+    with pytest.raises(DataError, match="all 40 narratives are of one group"):
+        model.fit(texts, codes, groups=["a"] * 40)
+    with pytest.raises(DataError, match="texts and codes have the same index labels in another"):
+        model.fit(pd.Series(texts), codes[::-1])
+    with pytest.raises(DataError, match="codes and pairs have the same index labels in another"):
+        model.fit(texts, codes, pairs=pd.Series([None] * 40)[::-1])
     with pytest.raises(DataError, match="precision"):
         TransformerClassifier(weights, precision=2).fit(texts, codes)
     with pytest.raises(DataError, match="epochs must be a whole number from 1"):

@@ -141,3 +141,91 @@ def test_every_metric_has_an_interval_around_its_estimate():
     assert set(part.index) == {"precision", "recall", "f1", "average_precision", "auc", "brier"}
     assert (part["conf_low"] < part["estimate"]).all()
     assert (part["estimate"] < part["conf_high"]).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda codes: codes.replace({True: "yes", False: "no"}), "column 'a' .* row 1 is neither"),
+        (lambda codes: codes.mask(codes.index.to_series() == 3), "column 'a' .* row 4 is missing"),
+        (lambda codes: codes.astype(int) * 2, "column 'a'"),
+        (lambda codes: codes.assign(c="no"), "column 'c' .* Map yes and no to True and False"),
+    ],
+)
+def test_codes_that_are_not_yes_or_no_are_refused(scored, wrong, message):
+    codes, probabilities, predicted = scored
+    codes.iloc[0] = True
+    with pytest.raises(DataError, match=message):
+        evaluate(wrong(codes), probabilities, predicted)
+
+
+def test_ones_and_zeros_as_text_are_the_codes_that_they_say(scored):
+    codes, probabilities, predicted = scored
+    expected = evaluate(codes, probabilities, predicted, n_boot=20)
+    text = codes.replace({True: "1", False: "0"})
+    found = evaluate(text, probabilities, predicted.astype(int), n_boot=20)
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_tables_of_predictions_are_taken_by_name(scored):
+    codes, probabilities, predicted = scored
+    codes = codes.set_axis([f"id{i}" for i in range(300)])
+    tables = [pd.DataFrame(t, codes.index, codes.columns) for t in (probabilities, predicted)]
+    expected = evaluate(codes, probabilities, predicted, n_boot=20)
+    found = evaluate(codes, *(table[["c", "a", "b"]] for table in tables), n_boot=20)
+    pd.testing.assert_frame_equal(found, expected)
+    with pytest.raises(DataError, match=r"probabilities: its columns .* 'd' is not in both"):
+        evaluate(codes, tables[0].rename(columns={"a": "d"}).assign(a=0), tables[1])
+    with pytest.raises(DataError, match="predicted: its index must be that of codes"):
+        evaluate(codes, tables[0], tables[1][::-1])
+    with pytest.raises(DataError, match="probabilities: its index must be that of codes"):
+        evaluate(codes, tables[0].reset_index(drop=True), predicted)
+
+
+@pytest.mark.parametrize("bad", [-0.01, 1.01, np.nan, np.inf])
+def test_probabilities_outside_0_and_1_are_refused(scored, bad):
+    codes, probabilities, predicted = scored
+    probabilities = probabilities.copy()
+    probabilities[5, 1] = bad
+    with pytest.raises(DataError, match=r"probabilities: column 'b' must lie in \[0, 1\].* row 6"):
+        evaluate(codes, probabilities, predicted)
+
+
+def test_other_arguments_of_evaluate_are_checked(scored):
+    codes, *given = scored
+    with pytest.raises(DataError, match="predicted: column 'a'"):
+        evaluate(codes, given[0], given[0])
+    with pytest.raises(DataError, match="groups has 2 entries"):
+        evaluate(codes, *given, groups=["a", "b"])
+    with pytest.raises(DataError, match="another order"):
+        evaluate(codes, *given, groups=pd.Series(range(300))[::-1])
+    with pytest.raises(DataError, match="n_boot"):
+        evaluate(codes, *given, n_boot=-1)
+    with pytest.raises(DataError, match="conf_level"):
+        evaluate(codes, *given, conf_level=95)
+
+
+def test_crossfit_refuses_codes_that_are_not_yes_or_no_and_reads_text_digits(small_codes):
+    texts, codes = small_codes
+    with pytest.raises(DataError, match=r"codes: column 'money' .* row 1 is neither"):
+        crossfit(NarrativeClassifier(), texts, codes.replace({True: "yes", False: "no"}))
+    with pytest.raises(DataError, match="no narrative has gold codes"):
+        crossfit(NarrativeClassifier(), texts, codes.astype(object).where(codes.isna(), None))
+    with pytest.raises(DataError, match="must be a DataFrame"):
+        crossfit(NarrativeClassifier(), texts, codes.to_numpy())
+    expected = crossfit(NarrativeClassifier(cv=3), texts, codes, n_folds=2)
+    digits = codes.replace({True: "1", False: "0"})
+    found = crossfit(NarrativeClassifier(cv=3), texts, digits, n_folds=2)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+
+
+def test_crossfit_refuses_rows_in_another_order_and_too_few_groups(small_codes):
+    texts, codes = small_codes
+    with pytest.raises(DataError, match="texts and codes have the same index labels in another"):
+        crossfit(NarrativeClassifier(), pd.Series(texts), codes[::-1])
+    with pytest.raises(DataError, match="codes and groups have the same index labels"):
+        crossfit(NarrativeClassifier(), texts, codes, groups=pd.Series(range(40))[::-1])
+    with pytest.raises(DataError, match="n_folds must be at least 2, got 1"):
+        crossfit(NarrativeClassifier(), texts, codes, n_folds=1)
+    with pytest.raises(DataError, match="of the groups with gold codes 1 remains to learn from"):
+        crossfit(NarrativeClassifier(), texts, codes, groups=["a", "b"] * 20)

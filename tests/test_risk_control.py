@@ -1,12 +1,17 @@
+import json
+import zipfile
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from boundary_research import DataError, NarrativeClassifier
+from boundary_research import CombinedClassifier, DataError, NarrativeClassifier, load_classifier
+from boundary_research.classifier.model_card import describe_model
 from boundary_research.classifier.risk_control import (
     bound_false_discoveries,
     bound_misses,
     control_risk,
+    describe_decisions,
 )
 
 
@@ -54,7 +59,7 @@ def test_positives_needed(n, decides):
 
 def test_nothing_is_present_without_evidence_for_it():
     p, y = np.linspace(0, 1, 50), np.zeros(50, dtype=bool)
-    assert bound_false_discoveries(p, y, false_discovery_rate=0.2, confidence=0.95) > 1
+    assert bound_false_discoveries(p, y, false_discovery_rate=0.2, confidence=0.95) == np.inf
 
 
 def test_controlled_model_keeps_predictions_and_states_its_limits(small_codes):
@@ -89,3 +94,98 @@ def test_missing_category_and_rates_are_refused(small_codes):
         control_risk(model, texts, codes[["money", "gossip"]])
     with pytest.raises(DataError, match="miss_rate"):
         control_risk(model, texts, codes, miss_rate=2.0)
+
+
+def test_either_rate_can_be_left_alone_but_not_both(small_codes):
+    texts, codes = small_codes
+    noisy = codes ^ (np.random.default_rng(0).random(codes.shape) < 0.1)
+    model = NarrativeClassifier().fit(texts, noisy)
+    sample = texts * 10, pd.concat([codes] * 10)
+    both, _ = control_risk(model, *sample, miss_rate=0.2)
+    misses, _ = control_risk(model, *sample, miss_rate=0.2, false_discovery_rate=None)
+    calls, _ = control_risk(model, *sample, miss_rate=None)
+    np.testing.assert_array_equal(misses.review_high_, model.review_high_)
+    np.testing.assert_array_equal(misses.review_low_, both.review_low_)
+    np.testing.assert_array_equal(calls.review_low_, model.review_low_)
+    np.testing.assert_array_equal(calls.review_high_, both.review_high_)
+    assert set(misses.risk_control_) == {"miss_rate"}
+    assert model.risk_control_ == {}
+    # One after the other is both at once.
+    again, _ = control_risk(misses, *sample, miss_rate=None)
+    assert again.risk_control_ == both.risk_control_
+    np.testing.assert_array_equal(again.review_low_, both.review_low_)
+    with pytest.raises(DataError, match="both None"):
+        control_risk(model, *sample, miss_rate=None, false_discovery_rate=None)
+
+
+def test_an_unfitted_classifier_is_refused(small_codes):
+    for classifier in (NarrativeClassifier(), CombinedClassifier([]), object()):
+        with pytest.raises(DataError, match="fit it first"):
+            control_risk(classifier, *small_codes)
+
+
+def test_rows_in_another_order_and_text_codes_are_refused(small_codes):
+    texts, codes = small_codes
+    model = NarrativeClassifier().fit(texts, codes)
+    with pytest.raises(DataError, match="another order"):
+        control_risk(model, pd.Series(texts), codes[::-1])
+    with pytest.raises(DataError, match="column 'money'"):
+        control_risk(model, texts, codes.replace({True: "yes", False: "no"}))
+
+
+@pytest.fixture
+def controlled(small_codes):
+    texts, codes = small_codes
+    members = [NarrativeClassifier(characters=None), NarrativeClassifier(words=None)]
+    models = [NarrativeClassifier(), CombinedClassifier(members)]
+    return [
+        control_risk(model.fit(texts, codes), texts[:20], codes[:20], miss_rate=0.2)[0]
+        for model in models
+    ]
+
+
+def test_infinity_and_the_guarantee_are_kept_in_every_model_file(controlled, small_codes, tmp_path):
+    texts, codes = small_codes
+    for model in controlled:
+        assert np.isinf(model.review_high_).all()
+        path = model.save(tmp_path / "model")
+        if isinstance(model, CombinedClassifier):
+            with zipfile.ZipFile(path) as archive:
+                strict = json.loads(archive.read("combined.json"), parse_constant=pytest.fail)
+            assert strict["risk_control"] == model.risk_control_
+        loaded = load_classifier(path)
+        assert loaded.risk_control_ == model.risk_control_
+        assert loaded.risk_control_["miss_rate"] == {
+            "rate": 0.2,
+            "confidence": 0.95,
+            "n_narratives": 20,
+        }
+        np.testing.assert_array_equal(loaded.review_high_, model.review_high_)
+        probabilities = loaded.predict_proba(texts)
+        np.testing.assert_array_equal(loaded.decide(probabilities), model.decide(probabilities))
+        assert loaded.fit(texts, codes).risk_control_ == {}
+
+
+def test_decisions_are_described_as_what_they_are(controlled, small_codes):
+    texts, codes = small_codes
+    plain = NarrativeClassifier().fit(texts, codes)
+    assert "held up in cross-validation" in describe_decisions(plain)
+    told = describe_decisions(controlled[0])
+    assert "cross-validation" not in told
+    assert "At most 20% of the narratives that have a category are called “absent”" in told
+    assert "95% confidence, in narratives drawn as the 20 that" in told
+    half, _ = control_risk(plain, texts, codes, miss_rate=None, confidence=0.9)
+    told = describe_decisions(half)
+    assert told.startswith("“absent” held up in cross-validation")
+    assert (
+        "at most 20% of those called “present” lack the category (for each category with 90%"
+        in told
+    )
+
+
+def test_the_card_states_the_guarantee(controlled, small_codes):
+    plain = NarrativeClassifier().fit(*small_codes)
+    for model in controlled:
+        card = describe_model(model, name="x", trained_on="y.")
+        assert describe_decisions(model) in card
+    assert "risk control" not in describe_model(plain, name="x", trained_on="y.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -10,10 +10,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from boundary_research.classifier import _calibration as calibration
-from boundary_research.classifier._inputs import check_codes
+from boundary_research.classifier._inputs import check_codes_of, check_order
 
 # What `_calibrate` learns, one entry a category.
 CALIBRATION_ARRAYS = ("slope_", "offset_", "thresholds_", "review_low_", "review_high_")
+# In model files, for an infinite limit: JSON has no infinity, and no probability reaches it.
+_NEVER = float(np.nextafter(1.0, 2.0))
 
 
 class LocatedScores:
@@ -45,6 +47,7 @@ class CalibratedDecisions(ClassifierMixin, BaseEstimator):
     miss_rate: float
     classes_: np.ndarray
     notes_: dict[str, str]
+    risk_control_: dict[str, dict[str, float]]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -58,6 +61,7 @@ class CalibratedDecisions(ClassifierMixin, BaseEstimator):
 
     def _calibrate(self, scores: np.ndarray, labels: np.ndarray) -> None:
         n, k = labels.shape
+        self.risk_control_ = {}
         self.slope_ = np.zeros(k)
         self.offset_ = np.zeros(k)
         self.thresholds_ = np.ones(k)
@@ -109,6 +113,25 @@ class CalibratedDecisions(ClassifierMixin, BaseEstimator):
         probabilities[held] = self.cv_probabilities_
         self.cv_probabilities_ = probabilities
 
+    def _describe_fit(self) -> dict[str, Any]:
+        """Return what a file's header holds of any fitted model."""
+        header = {"classes": [str(name) for name in self.classes_], "notes": self.notes_}
+        return header | ({"risk_control": self.risk_control_} if self.risk_control_ else {})
+
+    def _kept_arrays(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the fitted arrays of those names as a file holds them."""
+        arrays = {name: getattr(self, name) for name in names}
+        return arrays | {"review_high_": np.minimum(self.review_high_, _NEVER)}
+
+    def _restore_fit(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Take what `_describe_fit` and `_kept_arrays` gave, of this or an earlier version."""
+        self.classes_ = np.array(header["classes"], dtype=object)
+        self.notes_ = dict(header["notes"])
+        self.risk_control_ = dict(header.get("risk_control", {}))
+        for name, array in arrays.items():
+            setattr(self, name, array)
+        self.review_high_ = np.where(self.review_high_ > 1, np.inf, self.review_high_)
+
     def decision_function(self, texts: Sequence[str]) -> np.ndarray:
         """Return the uncalibrated scores, shape (n, k)."""
         raise NotImplementedError
@@ -130,10 +153,11 @@ class CalibratedDecisions(ClassifierMixin, BaseEstimator):
         return decisions
 
     def score(self, texts: Sequence[str], codes: Any, sample_weight: Any = None) -> float:
-        """Return macro F1 over the categories that occur in `codes`."""
+        """Return macro F1 over the categories that occur in `codes`, columns taken by name."""
         from sklearn.metrics import f1_score
 
-        _, labels = check_codes(codes, len(texts))
+        labels = check_codes_of(self.classes_, codes, len(texts))
+        check_order(texts=texts, codes=codes)
         there = labels.any(axis=0)
         predicted = self.predict(texts)
         if not there.any():

@@ -125,14 +125,14 @@ def choose_review_band(
 
     From `high` on the share of right calls in the cross-validated scores is at least `precision`;
     below `low` lie at most `miss_rate` of the category's narratives. The band always holds the
-    threshold.
+    threshold; `high` is infinite where no probability is high enough.
     """
     order = np.argsort(-probabilities, kind="stable")
     ranked, hits = probabilities[order], labels[order]
     cut = np.flatnonzero(np.append(np.diff(ranked) != 0, True))
     right = np.cumsum(hits)[cut] / (cut + 1)
     good = cut[right >= precision]
-    high = float(ranked[good[-1]]) if len(good) else float(np.nextafter(1.0, 2.0))
+    high = float(ranked[good[-1]]) if len(good) else np.inf
     positives = np.sort(probabilities[labels])
     low = float(positives[int(np.floor(miss_rate * len(positives)))])
     return min(low, threshold), max(high, threshold)

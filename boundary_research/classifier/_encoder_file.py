@@ -13,6 +13,7 @@ import numpy as np
 
 from boundary_research._checks import DataError, check_file
 from boundary_research._files import write_atomically
+from boundary_research.classifier._model_file import no_such_model
 
 FILE_FORMAT = 1
 NETWORK, _TOKENIZER, _HEADER = "model.onnx", "tokenizer.json", "header.json"
@@ -73,10 +74,7 @@ def open_model_file(
     except DataError:
         raise
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
-        raise DataError(
-            f"Model file {file.name!r} is not {what} of boundary_research "
-            f"({type(error).__name__}). Train and save it again."
-        ) from None
+        raise no_such_model(file, error, what=what) from None
 
 
 def read_encoder_file(path: str | Path) -> tuple[dict[str, Any], bytes, str]:
@@ -94,22 +92,16 @@ def read_encoder_file(path: str | Path) -> tuple[dict[str, Any], bytes, str]:
 
 def describe_state(model: Any, arrays: Sequence[str]) -> dict[str, Any]:
     """Return a model's categories, notes and arrays with one entry a category, for a header."""
-    return {
-        "classes": [str(name) for name in model.classes_],
-        "notes": model.notes_,
-        "arrays": {name: getattr(model, name).tolist() for name in arrays},
-    }
+    kept = {name: array.tolist() for name, array in model._kept_arrays(arrays).items()}
+    return {**model._describe_fit(), "arrays": kept}
 
 
 def restore_state(model: Any, header: dict[str, Any], arrays: Sequence[str]) -> None:
     """Give a model what `describe_state` told of it; ValueError where lengths differ."""
-    model.classes_ = np.array(header["classes"], dtype=object)
-    model.notes_ = dict(header["notes"])
-    for name in arrays:
-        array = np.array(header["arrays"][name])
-        if array.shape != model.classes_.shape:
-            raise ValueError
-        setattr(model, name, array)
+    restored = {name: np.array(header["arrays"][name]) for name in arrays}
+    if any(array.shape != (len(header["classes"]),) for array in restored.values()):
+        raise ValueError
+    model._restore_fit(header, restored)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from boundary_research._checks import DataError, check_fraction
+from boundary_research._checks import DataError
 from boundary_research.classifier._calibrated_decisions import (
     CALIBRATION_ARRAYS,
     CalibratedDecisions,
@@ -35,6 +35,7 @@ from boundary_research.classifier._member_weights import (
     mean_odds,
     to_shares,
 )
+from boundary_research.classifier._parameters import check_parameters
 from boundary_research.classifier.fast_coding import FastCoder
 from boundary_research.classifier.model import NarrativeClassifier, ThinCategoryWarning
 
@@ -71,7 +72,8 @@ class CombinedClassifier(CalibratedDecisions):
     members_ : list of fitted classifiers
     shares_ : ndarray, shape (n members,)
         What each member counts in the mean, summing to 1.
-    classes_, thresholds_, review_low_, review_high_, n_positive_, notes_, cv_probabilities_
+    classes_, thresholds_, review_low_, review_high_, n_positive_, notes_, risk_control_, \
+cv_probabilities_
         As in `NarrativeClassifier`; `cv_probabilities_` are NaN for narratives that not all members
         held out.
 
@@ -115,6 +117,7 @@ class CombinedClassifier(CalibratedDecisions):
 
         Arguments, errors and warnings are those of `NarrativeClassifier.fit`.
         """
+        check_parameters(self)  # before the members learn, which may take long
         given = {"groups": groups, "evidence": evidence, "auxiliary": auxiliary}
         given = {name: value for name, value in given.items() if value is not None}
         members = [clone(member).fit(texts, codes, **given) for member in self.members]
@@ -159,8 +162,7 @@ class CombinedClassifier(CalibratedDecisions):
                 f"evidence_member must be None or from 0 to {len(members) - 1}, "
                 f"got {self.evidence_member!r}."
             )
-        check_fraction(self.precision, name="precision", one=True)
-        check_fraction(self.miss_rate, name="miss_rate", zero=True)
+        check_parameters(self)
         names, labels = check_codes(codes, len(held_out[0]) if len(held_out) else 0)
         for member in members:
             if list(getattr(member, "classes_", [])) != list(names):

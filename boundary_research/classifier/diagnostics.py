@@ -10,6 +10,16 @@ import pandas as pd
 
 from boundary_research._checks import DataError, check_random_state
 from boundary_research.classifier._calibration import split_folds
+from boundary_research.classifier._inputs import (
+    check_coded_texts,
+    check_codes,
+    check_held_out,
+    check_order,
+    check_per_narrative,
+    check_predicted,
+    check_probabilities,
+)
+from boundary_research.classifier._parameters import check_folds, check_whole
 from boundary_research.classifier.evaluation import fit_rows
 from boundary_research.classifier.model import NarrativeClassifier
 from boundary_research.coding._agreement_intervals import AgreementOptions
@@ -20,7 +30,7 @@ RELIABILITY_COLUMNS = ["category", "low", "high", "n", "mean_probability", "shar
 
 
 def reliability_diagram(
-    codes: pd.DataFrame, probabilities: np.ndarray, *, n_bins: int = 10
+    codes: pd.DataFrame, probabilities: np.ndarray | pd.DataFrame, *, n_bins: int = 10
 ) -> pd.DataFrame:
     """Return the points of a reliability diagram for each category and for all together.
 
@@ -28,7 +38,8 @@ def reliability_diagram(
     ----------
     codes : DataFrame of bools, shape (n, k)
         Gold codes.
-    probabilities : float array, shape (n, k)
+    probabilities : float array or DataFrame, shape (n, k)
+        As for `evaluate`.
     n_bins : int
         Bins of equal width; empty ones are left out.
 
@@ -41,7 +52,7 @@ def reliability_diagram(
     Raises
     ------
     DataError
-        If shapes differ or `n_bins` is below one.
+        If `n_bins` is below one, or codes or probabilities are none, as in `evaluate`.
 
     Examples
     --------
@@ -50,12 +61,12 @@ def reliability_diagram(
     >>> table.loc[table["category"] == "gift", "mean_probability"].tolist()
     [0.2, 0.8]
     """
-    labels = _check_shapes(codes, probabilities)
-    if n_bins < 1:
-        raise DataError(f"n_bins must be at least 1, got {n_bins}.")
+    names, labels = check_codes(codes, len(codes))
+    probabilities = check_probabilities(probabilities, codes, names)
+    check_whole(n_bins, name="n_bins")
     edges = np.linspace(0, 1, n_bins + 1)
     rows: list[tuple[Any, ...]] = []
-    columns = [(str(name), labels[:, j], probabilities[:, j]) for j, name in enumerate(codes)]
+    columns = [(str(name), labels[:, j], probabilities[:, j]) for j, name in enumerate(names)]
     for name, y, p in [*columns, ("(micro)", labels.ravel(), probabilities.ravel())]:
         place = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, n_bins - 1)
         for i in np.unique(place):
@@ -67,7 +78,7 @@ def reliability_diagram(
 
 
 def calibration_error(
-    codes: pd.DataFrame, probabilities: np.ndarray, *, n_bins: int = 10
+    codes: pd.DataFrame, probabilities: np.ndarray | pd.DataFrame, *, n_bins: int = 10
 ) -> pd.Series:
     """Return the expected calibration error of each category and of all together.
 
@@ -86,7 +97,7 @@ def calibration_error(
     return grouped / table["n"].groupby(table["category"], sort=False).sum()
 
 
-def example_scores(codes: pd.DataFrame, predicted: np.ndarray) -> pd.Series:
+def example_scores(codes: pd.DataFrame, predicted: np.ndarray | pd.DataFrame) -> pd.Series:
     """Return scores of whole narratives: how well each one's set of codes is hit.
 
     Precision, recall, F1 and Jaccard are means over narratives (Godbole and Sarawagi 2004); where
@@ -96,7 +107,13 @@ def example_scores(codes: pd.DataFrame, predicted: np.ndarray) -> pd.Series:
     Parameters
     ----------
     codes : DataFrame of bools, shape (n, k)
-    predicted : bool array, shape (n, k)
+    predicted : bool array or DataFrame, shape (n, k)
+        As for `evaluate`.
+
+    Raises
+    ------
+    DataError
+        If codes or predictions are neither True/False nor 1/0, or do not fit each other.
 
     Examples
     --------
@@ -105,7 +122,7 @@ def example_scores(codes: pd.DataFrame, predicted: np.ndarray) -> pd.Series:
     >>> scores[["precision", "recall", "f1", "exact_match"]].tolist()
     [1.0, 0.75, 0.83, 0.5]
     """
-    labels = _check_shapes(codes, predicted)
+    _, labels, predicted = _check_decisions(codes, predicted)
     hit, real, called = ((x).sum(axis=1) for x in (labels & predicted, labels, predicted))
     empty = (real + called == 0).astype(float)
 
@@ -125,14 +142,15 @@ def example_scores(codes: pd.DataFrame, predicted: np.ndarray) -> pd.Series:
 
 
 def errors_by_group(
-    codes: pd.DataFrame, predicted: np.ndarray, groups: Sequence[Any]
+    codes: pd.DataFrame, predicted: np.ndarray | pd.DataFrame, groups: Sequence[Any]
 ) -> pd.DataFrame:
     """Return errors by an attribute of the narratives, such as setting or role.
 
     Parameters
     ----------
     codes : DataFrame of bools, shape (n, k)
-    predicted : bool array, shape (n, k)
+    predicted : bool array or DataFrame, shape (n, k)
+        As for `evaluate`.
     groups : sequence, length n
         Missing values form a group of their own.
 
@@ -142,10 +160,15 @@ def errors_by_group(
         One row a group: `n_narratives`, `n_positive` codes, pooled `false_positive_rate` (of
         decisions on absent codes), `miss_rate` (of present ones), `f1` and `exact_match`; missing
         where nothing defines it.
+
+    Raises
+    ------
+    DataError
+        If codes or predictions are neither True/False nor 1/0, or groups do not fit them.
     """
-    labels = _check_shapes(codes, predicted)
-    if len(groups) != len(labels):
-        raise DataError(f"groups has {len(groups)} entries for {len(labels)} narratives.")
+    _, labels, predicted = _check_decisions(codes, predicted)
+    check_per_narrative(len(labels), groups=groups)
+    check_order(codes=codes, groups=groups)
     owner = pd.Series(list(groups), dtype=object)
     owner = owner.where(owner.notna(), "(missing)").astype(str).to_numpy()
     rows = []
@@ -163,7 +186,7 @@ def errors_by_group(
 
 def agreement_with_gold(
     codes: pd.DataFrame,
-    predicted: np.ndarray,
+    predicted: np.ndarray | pd.DataFrame,
     *,
     codings: pd.DataFrame | None = None,
     distance: str = "masi",
@@ -178,7 +201,8 @@ def agreement_with_gold(
     ----------
     codes : DataFrame of bools, shape (n, k)
         Gold codes; the index holds incident ids.
-    predicted : bool array, shape (n, k)
+    predicted : bool array or DataFrame, shape (n, k)
+        As for `evaluate`.
     codings : DataFrame, optional
         Codings table of human coders; those of the incidents of `codes` are used.
     distance : str
@@ -194,7 +218,8 @@ def agreement_with_gold(
     Raises
     ------
     DataError
-        If shapes differ or no incident was coded by two coders.
+        If codes or predictions are neither True/False nor 1/0, or do not fit each other, or no
+        incident was coded by two coders.
 
     Examples
     --------
@@ -202,11 +227,10 @@ def agreement_with_gold(
     >>> agreement_with_gold(codes, codes.to_numpy())["estimate"].tolist()
     [1.0]
     """
-    labels = _check_shapes(codes, predicted)
-    names = np.array([str(name) for name in codes.columns], dtype=object)
+    names, labels, predicted = _check_decisions(codes, predicted)
     pairs = [
         (set(names[real]), set(names[called]))
-        for real, called in zip(labels, predicted.astype(bool), strict=True)
+        for real, called in zip(labels, predicted, strict=True)
     ]
     results = {"model and gold": set_alpha(pairs, distance, **options)}
     if codings is not None:
@@ -239,7 +263,7 @@ def learning_curve(
     classifier : NarrativeClassifier
         Cloned, not changed.
     texts, codes, groups, evidence
-        As for `crossfit`.
+        As for `crossfit`, but with gold codes in every row.
     shares : sequence of float
         Shares of each training part, drawn at random; a larger share holds the smaller ones.
     n_folds : int
@@ -254,26 +278,37 @@ def learning_curve(
     Raises
     ------
     DataError
-        If a share is not in (0, 1].
+        If a share is not in (0, 1] or holds narratives of one group only, or the arguments are
+        none, as in `crossfit`.
     """
     if any(not 0 < share <= 1 for share in shares):
         raise DataError("shares must lie in (0, 1].")
+    check_folds(n_folds, name="n_folds")
+    given = check_coded_texts(texts, codes, groups=groups)
+    narratives, owners = given.texts, given.groups
+    coded = pd.DataFrame(given.labels, index=given.ids, columns=given.names)
+    check_held_out(owners, given.auxiliary)
     rng = check_random_state(random_state)
-    labels = codes.to_numpy().astype(bool)
-    narratives = list(texts)
     rows = []
-    for fold, (train, test) in enumerate(split_folds(labels, groups, n_folds, random_state)):
+    for fold, (train, test) in enumerate(split_folds(given.labels, owners, n_folds, random_state)):
         order = rng.permutation(train)
         for share in shares:
             used = np.sort(order[: max(2, round(share * len(order)))])
-            model = fit_rows(classifier, narratives, codes, used, groups=groups, evidence=evidence)
-            score = model.score([narratives[i] for i in test], codes.iloc[test])
+            if owners is not None and len({str(owners[row]) for row in used}) < 2:
+                raise DataError(
+                    f"shares: {share:g} of a training part is {len(used)} narratives of one group, "
+                    f"and a model needs another to calibrate on. Begin with a larger share, or "
+                    f"leave groups out."
+                )
+            model = fit_rows(classifier, narratives, coded, used, groups=owners, evidence=evidence)
+            score = model.score([narratives[i] for i in test], coded.iloc[test])
             rows.append((share, len(used), fold, score))
     return pd.DataFrame(rows, columns=["share", "n_narratives", "fold", "macro_f1"])
 
 
-def _check_shapes(codes: pd.DataFrame, values: np.ndarray) -> np.ndarray:
-    labels = codes.to_numpy().astype(bool)
-    if values.shape != labels.shape:
-        raise DataError(f"predictions {values.shape} must have the shape of codes, {labels.shape}.")
-    return labels
+def _check_decisions(
+    codes: pd.DataFrame, predicted: np.ndarray | pd.DataFrame
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return category names, shape (k,), labels and predicted codes, bools of shape (n, k)."""
+    names, labels = check_codes(codes, len(codes))
+    return names, labels, check_predicted(predicted, codes, names)

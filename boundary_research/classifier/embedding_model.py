@@ -14,16 +14,12 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
-from boundary_research._checks import DataError, check_fraction
+from boundary_research._checks import DataError
 from boundary_research.classifier import _calibration as calibration
-from boundary_research.classifier._inputs import (
-    check_auxiliary,
-    check_codes,
-    check_per_narrative,
-    check_texts,
-)
+from boundary_research.classifier._inputs import check_coded_texts, check_held_out, check_texts
 from boundary_research.classifier._linear import CERTAIN
 from boundary_research.classifier._model_file import read_model_file, write_model_file
+from boundary_research.classifier._parameters import check_parameters
 from boundary_research.classifier._passages import cut_passages
 from boundary_research.classifier.model import NarrativeClassifier, ThinCategoryWarning
 
@@ -52,7 +48,7 @@ class EncoderClassifier(NarrativeClassifier):
     C : float
         Inverse strength of the L2 penalty, on embeddings scaled to a mean square of 1.
     cv : int
-        Folds for calibration and thresholds.
+        Folds for calibration and thresholds, at least 2.
     precision, miss_rate : float
         As in `NarrativeClassifier`.
     evidence_weight : float
@@ -65,7 +61,8 @@ class EncoderClassifier(NarrativeClassifier):
     coef_ : ndarray, shape (k, d)
         On embeddings as the encoder gives them.
     intercept_ : ndarray, shape (k,)
-    classes_, thresholds_, review_low_, review_high_, n_positive_, notes_, cv_probabilities_
+    classes_, thresholds_, review_low_, review_high_, n_positive_, notes_, risk_control_, \
+cv_probabilities_
         As in `NarrativeClassifier`.
 
     Examples
@@ -108,17 +105,12 @@ class EncoderClassifier(NarrativeClassifier):
         auxiliary: Sequence[bool] | None = None,
     ) -> EncoderClassifier:
         """Learn the categories; arguments, errors and warnings as in `NarrativeClassifier.fit`."""
-        texts = check_texts(texts)
-        names, labels = check_codes(codes, len(texts))
-        check_fraction(self.precision, name="precision", one=True)
-        check_fraction(self.miss_rate, name="miss_rate", zero=True)
-        if not self.C > 0:
-            raise DataError(f"C must be above 0, got {self.C!r}.")
-        check_per_narrative(len(texts), groups=groups)
-        never_held = check_auxiliary(auxiliary, len(texts))
-        self.__dict__.pop(
-            "coef_", None
-        )  # an earlier fit may have had an encoder of other dimensions
+        check_parameters(self)
+        given = check_coded_texts(texts, codes, groups=groups, auxiliary=auxiliary)
+        texts, names, labels = given.texts, given.names, given.labels
+        check_held_out(given.groups, given.auxiliary)
+        # An earlier fit may have had an encoder of other dimensions.
+        self.__dict__.pop("coef_", None)
         self.classes_ = names
         self.n_positive_ = labels.sum(axis=0)
         self.notes_: dict[str, str] = {}
@@ -126,8 +118,7 @@ class EncoderClassifier(NarrativeClassifier):
         row, weight = np.arange(len(texts)), np.ones(len(texts))
         everything = texts
         if evidence is not None and len(evidence) and self.evidence_weight > 0:
-            ids = codes.index if isinstance(codes, pd.DataFrame) else range(len(texts))
-            passages = cut_passages(texts, names, labels, list(ids), evidence)
+            passages = cut_passages(texts, names, labels, given.ids, evidence)
             everything = texts + passages.texts
             shows = np.vstack([shows, passages.shows])
             row = np.concatenate([row, passages.row])
@@ -137,7 +128,7 @@ class EncoderClassifier(NarrativeClassifier):
         self._install(*self._fit_rows_of(vectors, shows, weight))
         scores = np.full(labels.shape, np.nan)
         for train, test in calibration.split_folds(
-            labels, groups, self.cv, self.random_state, auxiliary=never_held
+            labels, given.groups, self.cv, self.random_state, auxiliary=given.auxiliary
         ):
             own = np.isin(row, train)
             coef, intercept = self._fit_rows_of(vectors[own], shows[own], weight[own])
@@ -217,10 +208,9 @@ class EncoderClassifier(NarrativeClassifier):
             "format": FILE_FORMAT,
             "model": EncoderClassifier.__name__,
             "parameters": parameters,
-            "classes": [str(name) for name in self.classes_],
-            "notes": self.notes_,
+            **self._describe_fit(),
         }
-        return write_model_file(path, header, {name: getattr(self, name) for name in _ARRAYS})
+        return write_model_file(path, header, self._kept_arrays(_ARRAYS))
 
     @classmethod
     def load(cls, path: str | Path, encoder: SentenceEncoder | None = None) -> EncoderClassifier:
@@ -251,10 +241,7 @@ class EncoderClassifier(NarrativeClassifier):
                     f"to {FILE_FORMAT}. Update boundary_research."
                 )
             model = cls(encoder, **header["parameters"])
-            for name in _ARRAYS:
-                setattr(model, name, arrays[name])
-            model.classes_ = np.array(header["classes"], dtype=object)
-            model.notes_ = header["notes"]
+            model._restore_fit(header, {name: arrays[name] for name in _ARRAYS})
             model._install(model.coef_, model.intercept_)
             return model
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from boundary_research._checks import check_fraction
+from boundary_research._checks import DataError
 from boundary_research.classifier import _calibration as calibration
 from boundary_research.classifier._calibrated_decisions import CALIBRATION_ARRAYS
 from boundary_research.classifier._encoder_examples import (
@@ -32,12 +32,8 @@ from boundary_research.classifier._encoder_file import (
 )
 from boundary_research.classifier._encoder_scoring import TokenScorer, TokenScores
 from boundary_research.classifier._encoder_windows import WindowTokenizer
-from boundary_research.classifier._inputs import (
-    check_auxiliary,
-    check_codes,
-    check_per_narrative,
-    check_texts,
-)
+from boundary_research.classifier._inputs import check_coded_texts, check_held_out, check_texts
+from boundary_research.classifier._parameters import check_parameters
 from boundary_research.classifier._threads import count_cores
 from boundary_research.classifier.model import NarrativeClassifier, ThinCategoryWarning
 
@@ -86,7 +82,7 @@ class TransformerClassifier(NarrativeClassifier):
     window, overlap : int
         Longest run of tokens that the encoder sees at once, and how far neighbours overlap.
     cv : int
-        Folds for calibration and thresholds; each trains the encoder once more.
+        Folds for calibration and thresholds, at least 2; each trains the encoder once more.
     held_out_folds : int, optional
         Of these, so many are held out in turn, by default all. One is a single held-out group:
         fitting takes half the time of three folds, and thresholds rest on fewer narratives.
@@ -101,7 +97,8 @@ class TransformerClassifier(NarrativeClassifier):
 
     Attributes
     ----------
-    classes_, thresholds_, review_low_, review_high_, n_positive_, notes_, cv_probabilities_
+    classes_, thresholds_, review_low_, review_high_, n_positive_, notes_, risk_control_, \
+cv_probabilities_
         As in `NarrativeClassifier`.
     onnx_ : bytes
         The network that codes.
@@ -198,12 +195,10 @@ class TransformerClassifier(NarrativeClassifier):
         ThinCategoryWarning
             For categories with no or one positive narrative; `notes_` says what follows.
         """
-        texts = check_texts(texts)
-        names, labels = check_codes(codes, len(texts))
-        check_fraction(self.precision, name="precision", one=True)
-        check_fraction(self.miss_rate, name="miss_rate", zero=True)
-        check_per_narrative(len(texts), groups=groups, pairs=pairs)
-        never_held = check_auxiliary(auxiliary, len(texts))
+        check_parameters(self)
+        given = check_coded_texts(texts, codes, groups=groups, auxiliary=auxiliary, pairs=pairs)
+        texts, names, labels = given.texts, given.names, given.labels
+        check_held_out(given.groups, given.auxiliary)
         settings = self._settings()
         check_settings(settings, held_out_folds=self.held_out_folds)
         folder = find_weights(self.weights)
@@ -216,22 +211,19 @@ class TransformerClassifier(NarrativeClassifier):
             names,
             labels,
             tokenizer=tokenizer,
-            ids=list(codes.index if isinstance(codes, pd.DataFrame) else range(len(texts))),
+            ids=given.ids,
             evidence=evidence,
             pairs=pairs,
         )
-        groups = keep_pairs_together(groups, examples.partner)
+        owners = keep_pairs_together(given.groups, examples.partner)
+        check_held_out(owners, given.auxiliary)
         folds = list(
             calibration.split_folds(
-                labels, groups, self.cv, self.random_state, auxiliary=never_held
+                labels, owners, self.cv, self.random_state, auxiliary=given.auxiliary
             )
         )
         scores, network = training.cross_fit(
-            folder,
-            examples,
-            folds[: self.held_out_folds],
-            settings,
-            progress=progress,
+            folder, examples, folds[: self.held_out_folds], settings, progress=progress
         )
         self.classes_ = names
         self.n_positive_ = labels.sum(axis=0)
@@ -325,9 +317,15 @@ class TransformerClassifier(NarrativeClassifier):
         Raises
         ------
         DataError
-            If onnx is not installed.
+            If onnx is not installed, or `control_risk` has set the limits of decisions: what it
+            promised is not true of other probabilities.
         """
         check_is_fitted(self, "onnx_")
+        if self.risk_control_:
+            raise DataError(
+                "the limits of decisions were set by control_risk, whose guarantee would be lost "
+                "with other probabilities. Quantize the model first, then control its risk."
+            )
         from boundary_research.classifier._encoder_quantization import quantize, store_small
 
         small = quantize(self.onnx_) if activations else store_small(self.onnx_)

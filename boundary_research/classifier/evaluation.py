@@ -14,6 +14,7 @@ from boundary_research._intervals import wilson_interval
 from boundary_research.classifier._calibration import split_folds
 from boundary_research.classifier._inputs import (
     check_codes,
+    check_known_codes,
     check_order,
     check_per_narrative,
     check_predicted,
@@ -102,46 +103,28 @@ def crossfit(
         belong together.
     """
     check_folds(n_folds, name="n_folds")
-    array = np.array(check_texts(texts), dtype=object)
-    labels, known = _known_codes(codes, len(array))
-    check_per_narrative(len(array), groups=groups)
+    narratives = check_texts(texts)
+    labels, known = check_known_codes(codes, len(narratives))
+    check_per_narrative(len(narratives), groups=groups)
     check_order(texts=texts, codes=codes, groups=groups)
     owners = None if groups is None else [str(group) for group in groups]
-    units = len(set(owners)) if owners is not None else len(array)
+    units = len(set(owners)) if owners is not None else len(narratives)
     if units < 2:
         raise DataError(f"cross-fitting needs at least 2 groups or narratives, found {units}.")
     probabilities = np.full(labels.shape, np.nan)
     predicted = np.zeros(labels.shape, dtype=bool)
     decisions = np.full(labels.shape, "review", dtype=object)
-    fold = np.full(len(array), -1)
+    fold = np.full(len(narratives), -1)
     coded = pd.DataFrame(labels, index=codes.index, columns=codes.columns)
     for number, (outside, test) in enumerate(split_folds(labels, owners, n_folds, random_state)):
         train = outside[known[outside]]
         _check_training_part(train, owners, number)
-        model = fit_rows(classifier, array, coded, train, groups=owners, evidence=evidence)
-        probabilities[test] = model.predict_proba(array[test].tolist())
+        model = fit_rows(classifier, narratives, coded, train, groups=owners, evidence=evidence)
+        probabilities[test] = model.predict_proba([narratives[row] for row in test])
         predicted[test] = probabilities[test] >= model.thresholds_
         decisions[test] = model.decide(probabilities[test])
         fold[test] = number
     return Crossfit(probabilities, predicted, decisions, fold)
-
-
-def _known_codes(codes: pd.DataFrame, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels, shape (n, k), False where missing, and which rows have gold codes, (n,)."""
-    if not isinstance(codes, pd.DataFrame):
-        raise DataError(
-            f"codes must be a DataFrame with one column a category, got {type(codes).__name__}."
-        )
-    gaps = codes.isna().to_numpy()
-    known = ~gaps.any(axis=1)
-    if (gaps.any(axis=1) & ~gaps.all(axis=1)).any():
-        raise DataError(
-            "codes: a narrative has gold codes for some categories only. Code the rest."
-        )
-    if len(known) and not known.any():
-        raise DataError("codes: no narrative has gold codes. Code some by hand first.")
-    _, labels = check_codes(codes.astype(object).where(~gaps, False), n)
-    return labels, known
 
 
 def _check_training_part(train: np.ndarray, owners: Sequence[str] | None, number: int) -> None:

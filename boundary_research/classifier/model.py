@@ -14,17 +14,12 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from boundary_research._checks import DataError, check_fraction
 from boundary_research.classifier import _calibration as calibration
 from boundary_research.classifier._calibrated_decisions import CalibratedDecisions
-from boundary_research.classifier._inputs import (
-    check_auxiliary,
-    check_codes,
-    check_per_narrative,
-    check_texts,
-)
+from boundary_research.classifier._inputs import check_coded_texts, check_held_out, check_texts
 from boundary_research.classifier._linear import fit_log_count_ratio
 from boundary_research.classifier._model_file import read_model_file, write_model_file
+from boundary_research.classifier._parameters import check_parameters
 from boundary_research.classifier._passages import Passages, cut_passages
 from boundary_research.classifier._threads import count_cores
 from boundary_research.classifier.text import NarrativeVectorizer, TermCounts
@@ -57,7 +52,7 @@ class NarrativeClassifier(CalibratedDecisions):
     min_narratives : int
         Narratives in which a term must occur to be learned.
     cv : int
-        Folds for calibration and thresholds.
+        Folds for calibration and thresholds, at least 2.
     precision : float
         Share of right decisions wanted (in cross-validation) among those called `present`.
     miss_rate : float
@@ -78,10 +73,13 @@ class NarrativeClassifier(CalibratedDecisions):
     thresholds_ : ndarray, shape (k,)
         Probability from which `predict` says True.
     review_low_, review_high_ : ndarray, shape (k,)
-        Below the first `decide` says absent, from the second on present, in between review.
+        Below the first `decide` says absent, from the second on present, in between review. The
+        second is infinite where nothing is certain enough to be called present.
     n_positive_ : ndarray of int, shape (k,)
     notes_ : dict of str to str
         What could not be done for a category, in words.
+    risk_control_ : dict
+        What `control_risk` promised of `review_low_` and `review_high_`; empty after `fit`.
     cv_probabilities_ : ndarray, shape (n, k)
         Cross-validated, calibrated probabilities of the training narratives (not saved).
 
@@ -137,10 +135,12 @@ class NarrativeClassifier(CalibratedDecisions):
         Parameters
         ----------
         texts : sequence of str, length n
+            Row by row those of `codes`. Where both have an index, it must be the same; a plain one
+            (0 to n - 1) on either side says nothing.
         codes : DataFrame of bools or indicator array, shape (n, k)
             Column names become `classes_`; an array's categories are named ``"0"``, ``"1"``, ….
         groups : sequence, length n, optional
-            Authors or agencies; none is split between folds.
+            Authors or agencies, at least two; none is split between folds.
         evidence : DataFrame, optional
             Where in the narratives coders saw a category: `incident_id` (the index of `codes`, or
             the position if that is an array), `category`, `start` and `end` (characters). Spans
@@ -154,36 +154,30 @@ class NarrativeClassifier(CalibratedDecisions):
         Raises
         ------
         DataError
-            If lengths differ, texts are not text, codes are not 0/1, or evidence does not fit
-            them.
+            If lengths or indexes differ, texts are not text, codes are not 0/1, evidence does not
+            fit them, there is only one group, or a parameter is out of its range.
 
         Warns
         -----
         ThinCategoryWarning
             For categories with no or one positive narrative; `notes_` says what follows.
         """
-        texts = check_texts(texts)
-        names, labels = check_codes(codes, len(texts))
-        check_fraction(self.precision, name="precision", one=True)
-        check_fraction(self.miss_rate, name="miss_rate", zero=True)
-        check_fraction(self.ratio_share, name="ratio_share", zero=True, one=True)
-        if self.words is None and self.characters is None:
-            raise DataError("words and characters are both None; at least one block is needed.")
-        check_per_narrative(len(texts), groups=groups)
-        never_held = check_auxiliary(auxiliary, len(texts))
+        check_parameters(self)
+        given = check_coded_texts(texts, codes, groups=groups, auxiliary=auxiliary)
+        texts, names, labels = given.texts, given.names, given.labels
+        check_held_out(given.groups, given.auxiliary)
         self.classes_ = names
         self.n_positive_ = labels.sum(axis=0)
         self.notes_: dict[str, str] = {}
         passages = None
         if evidence is not None and len(evidence) and self.evidence_weight > 0:
-            ids = codes.index if isinstance(codes, pd.DataFrame) else range(len(texts))
-            passages = cut_passages(texts, names, labels, list(ids), evidence)
+            passages = cut_passages(texts, names, labels, given.ids, evidence)
         counted = self._new_vectorizer().count(texts + (passages.texts if passages else []))
         self.vectorizer_, self.coef_, self.intercept_ = self._fit_rows(
             counted, labels, np.arange(len(texts)), passages
         )
         folds = calibration.split_folds(
-            labels, groups, self.cv, self.random_state, auxiliary=never_held
+            labels, given.groups, self.cv, self.random_state, auxiliary=given.auxiliary
         )
         scores = np.full(labels.shape, np.nan)
         for train, test in folds:
@@ -262,11 +256,11 @@ class NarrativeClassifier(CalibratedDecisions):
         header = {
             "format": FILE_FORMAT,
             "parameters": self.get_params(),
-            "classes": [str(name) for name in self.classes_],
-            "notes": self.notes_,
+            **self._describe_fit(),
         }
-        arrays = {name: getattr(self, name) for name in _ARRAYS} | self.vectorizer_.to_arrays()
-        return write_model_file(path, header, arrays)
+        return write_model_file(
+            path, header, self._kept_arrays(_ARRAYS) | self.vectorizer_.to_arrays()
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> NarrativeClassifier:
@@ -284,11 +278,8 @@ class NarrativeClassifier(CalibratedDecisions):
                 for key, value in header["parameters"].items()
             }
             model = cls(**parameters)
-            for name in _ARRAYS:
-                setattr(model, name, arrays[name])
+            model._restore_fit(header, {name: arrays[name] for name in _ARRAYS})
             model.vectorizer_ = model._new_vectorizer().from_arrays(arrays)
-            model.classes_ = np.array(header["classes"], dtype=object)
-            model.notes_ = header["notes"]
             return model
 
         return read_model_file(path, build, newest=FILE_FORMAT)

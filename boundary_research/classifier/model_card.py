@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from boundary_research._checks import DataError, check_columns
 from boundary_research._files import hash_file, write_text
 from boundary_research.classifier.evaluation import METRIC_COLUMNS
+from boundary_research.classifier.risk_control import describe_decisions
 
 if TYPE_CHECKING:
     from boundary_research.classifier.model import NarrativeClassifier
@@ -79,6 +80,7 @@ def describe_model(
         f"Codes incident narratives into {len(model.classes_)} categories, several at once: "
         f"{_method(model)}, with calibrated probabilities and a "
         "threshold for each category. `decide` says `review` where neither answer is safe enough.",
+        *_guarantee(model),
         "## What it was trained on",
         f"{trained_on} The file holds {_contents(model)} and no narrative.",
         _markdown(_training_table(model)),
@@ -137,6 +139,15 @@ def save_with_card(
     )
     card += f"\n## File\n\n`{file.name}`, SHA-256 `{hash_file(file)}`.\n"
     return file, write_text(file.with_suffix(".md"), card)
+
+
+def _guarantee(model: NarrativeClassifier) -> list[str]:
+    if not getattr(model, "risk_control_", {}):
+        return []
+    return [
+        f"The limits of its decisions were set by risk control, not by the settings `precision` "
+        f"and `miss_rate`. {describe_decisions(model)}"
+    ]
 
 
 def _method(model: Any) -> str:

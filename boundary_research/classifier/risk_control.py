@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from boundary_research._checks import DataError, check_fraction
-from boundary_research.classifier._inputs import check_codes, check_texts
+from boundary_research.classifier._inputs import check_codes_of, check_order, check_texts
 from boundary_research.classifier.model import NarrativeClassifier
 
 RISK_COLUMNS = ["category", "low", "high", "n_positive", "n_present", "n_absent", "n_review"]
@@ -80,14 +80,14 @@ def bound_false_discoveries(
     Returns
     -------
     float
-        A value above one, so that nothing is called present, where no limit passes.
+        Infinity, so that nothing is called present, where no limit passes.
     """
     limits = np.unique(np.maximum(GRID, lowest))
     called = probabilities[:, None] >= limits
     n_called, n_wrong = called.sum(axis=0), (called & ~labels[:, None]).sum(axis=0)
     p_values = stats.binom.cdf(n_wrong, n_called, false_discovery_rate)
     passed = (n_called > 0) & (p_values <= (1 - confidence) / len(limits))
-    return float(limits[passed][0]) if passed.any() else float(np.nextafter(1.0, 2.0))
+    return float(limits[passed][0]) if passed.any() else np.inf
 
 
 def control_risk(
@@ -95,8 +95,8 @@ def control_risk(
     texts: Sequence[str],
     codes: Any,
     *,
-    miss_rate: float = 0.1,
-    false_discovery_rate: float = 0.2,
+    miss_rate: float | None = 0.1,
+    false_discovery_rate: float | None = 0.2,
     confidence: float = 0.95,
 ) -> tuple[NarrativeClassifier, pd.DataFrame]:
     """Set the limits of `decide` so that its error rates are bounded with confidence.
@@ -112,54 +112,70 @@ def control_risk(
     classifier : NarrativeClassifier
         Fitted; it is copied, not changed.
     texts : sequence of str, length n
-        Narratives that it was not trained on.
+        Narratives that it was not trained on, row by row those of `codes`.
     codes : DataFrame of bools or indicator array, shape (n, k)
         A DataFrame's columns may stand in any order.
-    miss_rate, false_discovery_rate, confidence : float
+    miss_rate : float or None
+        None leaves the limit of `absent` as it is, with what was promised of it, if anything was.
+    false_discovery_rate : float or None
+        None leaves the limit of `present` as it is, likewise. Not both are None.
+    confidence : float
 
     Returns
     -------
     classifier : NarrativeClassifier
-        A copy with new `review_low_` and `review_high_`; probabilities and `predict` stay.
+        A copy with new `review_low_` and `review_high_`, and in `risk_control_` for each rate that
+        was controlled: the `rate`, the `confidence` and `n_narratives`, which `save` keeps and
+        `describe_decisions` tells. Probabilities and `predict` stay.
     limits : DataFrame
         One row a category: the limits, the positives they rest on, and how many narratives of the
-        sample fall on each side. A `high` above one means that nothing is called present, a `low`
+        sample fall on each side. An infinite `high` means that nothing is called present, a `low`
         of zero that nothing is called absent, for want of evidence.
 
     Raises
     ------
     DataError
-        If rates are not between zero and one, or the codes lack a category.
+        If the classifier is not fitted, rates are not between zero and one, both are None, or the
+        codes lack a category or are not True/False or 1/0.
+
+    Examples
+    --------
+    >>> texts = ["He lent her money.", "She was never visited."] * 10
+    >>> codes = pd.DataFrame({"money": [True, False] * 10})
+    >>> model = NarrativeClassifier().fit(texts, codes)
+    >>> new = texts * 2  # stands in for narratives that the model has not seen
+    >>> controlled, limits = control_risk(
+    ...     model, new, pd.concat([codes] * 2), miss_rate=0.2, false_discovery_rate=None
+    ... )
+    >>> controlled.risk_control_
+    {'miss_rate': {'rate': 0.2, 'confidence': 0.95, 'n_narratives': 40}}
     """
-    check_fraction(miss_rate, name="miss_rate")
-    check_fraction(false_discovery_rate, name="false_discovery_rate")
+    rates = {"miss_rate": miss_rate, "false_discovery_rate": false_discovery_rate}
+    asked = {name: check_fraction(r, name=name) for name, r in rates.items() if r is not None}
+    if not asked:
+        raise DataError(
+            "miss_rate and false_discovery_rate are both None, so that nothing would be "
+            "controlled. Give at least one."
+        )
     check_fraction(confidence, name="confidence")
+    if not all(hasattr(classifier, name) for name in ("thresholds_", "review_high_")):
+        raise DataError(
+            f"{type(classifier).__name__} has no limits of decisions: fit it first, or load a "
+            f"fitted model with load_classifier."
+        )
     narratives = check_texts(texts)
     names = [str(name) for name in classifier.classes_]
-    if isinstance(codes, pd.DataFrame):
-        missing = [name for name in names if name not in codes.columns]
-        if missing:
-            raise DataError(f"codes: column {missing[0]!r} not found.")
-        codes = codes[names]
-    _, labels = check_codes(codes, len(narratives))
-    if labels.shape[1] != len(names):
-        raise DataError(f"codes has {labels.shape[1]} columns, the model {len(names)} categories.")
+    labels = check_codes_of(names, codes, len(narratives))
+    check_order(texts=texts, codes=codes)
     probabilities = classifier.predict_proba(narratives)
     result = copy.copy(classifier)
-    result.review_low_ = np.zeros(len(names))
-    result.review_high_ = np.ones(len(names))
-    for j in range(len(names)):
-        p, y, threshold = probabilities[:, j], labels[:, j], float(classifier.thresholds_[j])
-        low = bound_misses(p, y, miss_rate=miss_rate, confidence=confidence)
-        result.review_high_[j] = bound_false_discoveries(
-            p,
-            y,
-            false_discovery_rate=false_discovery_rate,
-            confidence=confidence,
-            lowest=threshold,
-        )
-        # Lowering the limit can only lower the misses.
-        result.review_low_[j] = min(low, threshold)
+    result.review_low_, result.review_high_ = _limits(
+        classifier, probabilities, labels, asked, confidence
+    )
+    promise = {"confidence": float(confidence), "n_narratives": len(narratives)}
+    result.risk_control_ = getattr(classifier, "risk_control_", {}) | {
+        name: {"rate": rate, **promise} for name, rate in asked.items()
+    }
     decided = result.decide(probabilities)
     limits = pd.DataFrame(
         {
@@ -171,3 +187,72 @@ def control_risk(
         }
     )
     return result, limits[RISK_COLUMNS]
+
+
+def _limits(
+    classifier: NarrativeClassifier,
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    asked: dict[str, float],
+    confidence: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return below what is called absent and from what on present, each of shape (k,)."""
+    low, high = classifier.review_low_.copy(), classifier.review_high_.copy()
+    for j, threshold in enumerate(classifier.thresholds_.tolist()):
+        p, y = probabilities[:, j], labels[:, j]
+        if "false_discovery_rate" in asked:
+            rate = asked["false_discovery_rate"]
+            high[j] = bound_false_discoveries(
+                p, y, false_discovery_rate=rate, confidence=confidence, lowest=threshold
+            )
+        if "miss_rate" in asked:
+            bound = bound_misses(p, y, miss_rate=asked["miss_rate"], confidence=confidence)
+            # Lowering the limit can only lower the misses.
+            low[j] = min(bound, threshold)
+        low[j] = min(low[j], high[j])
+    return low, high
+
+
+def describe_decisions(classifier: NarrativeClassifier) -> str:
+    """Return in words what a model's present, absent and review rest on.
+
+    Parameters
+    ----------
+    classifier : NarrativeClassifier
+        Fitted, with or without limits that `control_risk` has set.
+
+    Examples
+    --------
+    >>> codes = pd.DataFrame({"money": [True, False] * 10})
+    >>> model = NarrativeClassifier().fit(["He lent money.", "She left."] * 10, codes)
+    >>> print(describe_decisions(model))
+    “present” and “absent” are decisions that held up in cross-validation on the training
+    narratives; “review” asks for a person.
+    """
+    told = getattr(classifier, "risk_control_", {})
+    review = "“review” asks for a person."
+    if not told:
+        return (
+            "“present” and “absent” are decisions that held up in cross-validation on the training "
+            f"narratives; {review}"
+        )
+    sides = {
+        "miss_rate": ("absent", "of the narratives that have a category are called “absent”"),
+        "false_discovery_rate": ("present", "of those called “present” lack the category"),
+    }
+    parts = []
+    for name, (decision, what) in sides.items():
+        if name not in told:
+            parts.append(
+                f"“{decision}” held up in cross-validation on the training narratives, without a "
+                f"guarantee"
+            )
+            continue
+        one = told[name]
+        parts.append(
+            f"at most {100 * one['rate']:g}% {what} (for each category with "
+            f"{100 * one['confidence']:g}% confidence, in narratives drawn as the "
+            f"{one['n_narratives']:g} that set this limit, which the model had not seen)"
+        )
+    text = "; ".join([*parts, review])
+    return text[0].upper() + text[1:]
