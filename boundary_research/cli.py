@@ -70,6 +70,7 @@ def code(
     """
     from boundary_research._files import FORMATS
     from boundary_research.classifier.decisions import code as code_incidents
+    from boundary_research.classifier.risk_control import describe_decisions
     from boundary_research.corpus.incidents import load_incidents
     from boundary_research.study import _coded_folder
     from boundary_research.study.manifest import write_manifest
@@ -106,6 +107,7 @@ def code(
         folder,
         source=loaded.source,
         model_description=described,
+        decisions_description=describe_decisions(classifier),
         codebook=book,
         format=format,
     )

@@ -38,7 +38,8 @@ def test_code_writes_all_files_and_says_where(reports, model_file, tmp_path, cap
     out = tmp_path / "coded"
     assert main(["code", str(reports), "-o", str(out), "--model", str(model_file)]) == 0
     assert "2 incidents coded, 1 row set aside" in capsys.readouterr().out
-    names = {"coded.csv", "evidence.csv", "rejects.csv", "manifest.json", "report.html"}
+    names = {"coded.csv", "evidence.csv", "rejects.csv", "unfamiliar.csv"}
+    names |= {"manifest.json", "report.html"}
     assert {p.name for p in out.iterdir()} == names
     coded = pd.read_csv(out / "coded.csv")
     assert list(coded.columns[:4]) == [
@@ -304,7 +305,7 @@ def test_codes_of_the_same_file_are_replaced_with_those_of_another_format(run_co
     (run_code.folder / "notes.csv").write_text("mine")
     renamed = reports.rename(reports.with_name("renamed.csv"))
     assert run_code("--format", "parquet", file=renamed) == 0
-    tables = {"coded.parquet", "evidence.parquet", "rejects.parquet"}
+    tables = {"coded.parquet", "evidence.parquet", "rejects.parquet", "unfamiliar.parquet"}
     assert set(contents(run_code.folder)) == tables | {"manifest.json", "report.html", "notes.csv"}
     assert "rejects.parquet" in (run_code.folder / "report.html").read_text("utf-8")
     assert run_code("--fast", file=renamed) == 0

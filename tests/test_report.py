@@ -429,16 +429,21 @@ def test_coding_report_counts_what_was_coded_and_set_aside(tmp_path):
     rejects = pd.DataFrame(
         {"row": [4, 5], "incident_id": [None, "q"], "reason": ["no id", "no text"]}
     )
-    coding = CodedIncidents(coded, pd.DataFrame(), rejects, ["late", "gone"])
+    unlike = pd.DataFrame({"incident_id": ["x", "y"], "reason": ["length and words", "length"]})
+    coding = CodedIncidents(coded, pd.DataFrame(), rejects, ["late", "gone"], unlike)
     path = write_coding_report(
         coding,
         tmp_path,
         source={"file": "in.csv", "encoding": "cp1252"},
+        decisions_description="They held up.",
         model_description="A model.",
     )
     page = path.read_text("utf-8")
-    for piece in ("in.csv", "cp1252", "A model.", "no text", "not a risk"):
+    for piece in ("in.csv", "cp1252", "A model.", "They held up.", "no text", "not a risk"):
         assert piece in page
     assert "<b>3</b>incidents coded" in page
+    assert "<b>2</b>unlike what the model was checked on" in page
+    assert "2 longer than any narrative that the model was checked on and 1 with more" in page
+    assert "unfamiliar.csv" in page
     assert "<b>2</b>with at least one category" in page
     assert "<b>1</b>with a category to review" in page

@@ -43,7 +43,12 @@ def test_the_decision_table_is_seen_whole(browser, tmp_path, width):
     coded = tabulate(["a", "b"], names, np.zeros(shape), np.zeros(shape, dtype=bool), decisions)
     coding = CodedIncidents(coded, pd.DataFrame(), pd.DataFrame(columns=["reason"]), names)
     path = write_coding_report(
-        coding, tmp_path, source={}, model_description="A model.", codebook=book
+        coding,
+        tmp_path,
+        source={},
+        model_description="A model.",
+        decisions_description="They held up.",
+        codebook=book,
     )
     page = browser.new_page(viewport={"width": width, "height": 900})
     page.goto(path.as_uri())

@@ -10,7 +10,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from boundary_research.classifier import _calibration as calibration
-from boundary_research.classifier._inputs import check_codes_of, check_order
+from boundary_research.classifier._familiarity import (
+    Familiarity,
+    find_unfamiliar,
+    measure_familiarity,
+)
+from boundary_research.classifier._inputs import check_codes_of, check_order, check_texts
 
 # What `_calibrate` learns, one entry a category.
 CALIBRATION_ARRAYS = ("slope_", "offset_", "thresholds_", "review_low_", "review_high_")
@@ -48,6 +53,7 @@ class CalibratedDecisions(ClassifierMixin, BaseEstimator):
     classes_: np.ndarray
     notes_: dict[str, str]
     risk_control_: dict[str, dict[str, float]]
+    checked_on_ = Familiarity(0, float("nan"))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -102,9 +108,14 @@ class CalibratedDecisions(ClassifierMixin, BaseEstimator):
         self.intercept_: np.ndarray = np.zeros(k)
         self.vectorizer_ = cast(Any, LocatedScores(weigh))
 
-    def _calibrate_held_out(self, scores: np.ndarray, labels: np.ndarray) -> None:
+    def _calibrate_held_out(
+        self, scores: np.ndarray, labels: np.ndarray, texts: Sequence[str] = ()
+    ) -> None:
         """Calibrate on the narratives that were held out, be they all or some."""
         held = np.isfinite(scores).all(axis=1)
+        own = [text for text, there in zip(texts, held, strict=False) if there]
+        if own:
+            self.checked_on_ = measure_familiarity(own, self._known_words())
         if held.all() or not held.any():
             self._calibrate(scores, labels)
             return
@@ -116,6 +127,8 @@ class CalibratedDecisions(ClassifierMixin, BaseEstimator):
     def _describe_fit(self) -> dict[str, Any]:
         """Return what a file's header holds of any fitted model."""
         header = {"classes": [str(name) for name in self.classes_], "notes": self.notes_}
+        if self.checked_on_.longest:
+            header["checked_on"] = self.checked_on_.to_header()
         return header | ({"risk_control": self.risk_control_} if self.risk_control_ else {})
 
     def _kept_arrays(self, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -128,6 +141,7 @@ class CalibratedDecisions(ClassifierMixin, BaseEstimator):
         self.classes_ = np.array(header["classes"], dtype=object)
         self.notes_ = dict(header["notes"])
         self.risk_control_ = dict(header.get("risk_control", {}))
+        self.checked_on_ = Familiarity.from_header(header.get("checked_on"))
         for name, array in arrays.items():
             setattr(self, name, array)
         self.review_high_ = np.where(self.review_high_ > 1, np.inf, self.review_high_)
@@ -151,6 +165,21 @@ class CalibratedDecisions(ClassifierMixin, BaseEstimator):
         decisions[probabilities < self.review_low_] = "absent"
         decisions[probabilities >= self.review_high_] = "present"
         return decisions
+
+    def find_unfamiliar(self, texts: Sequence[str]) -> list[str]:
+        """Return why each narrative is unlike those that the model was checked on.
+
+        Such a narrative is longer than any that was held out in cross-validation (``length``), or
+        the model knows less than half as many of its words (``words``), as in another language.
+        Its probabilities are those of no narrative that was checked, so `code` sends it to review.
+        It is an empty text for all others, and where the model was saved by an earlier version.
+        """
+        check_is_fitted(self, "coef_")
+        return find_unfamiliar(check_texts(texts), self.checked_on_, self._known_words())
+
+    def _known_words(self) -> frozenset[str] | None:
+        """Return the words that the model knows, or None where it does not read words."""
+        return None
 
     def score(self, texts: Sequence[str], codes: Any, sample_weight: Any = None) -> float:
         """Return macro F1 over the categories that occur in `codes`, columns taken by name."""

@@ -28,6 +28,7 @@ from boundary_research.classifier._encoder_file import (
     refuse_incomplete,
     restore_state,
 )
+from boundary_research.classifier._familiarity import Familiarity
 from boundary_research.classifier._inputs import check_codes, check_texts
 from boundary_research.classifier._member_weights import (
     learn_shares,
@@ -201,6 +202,16 @@ cv_probabilities_
         self.members_ = members
         self._coders: list[Any] | None = None
         self._install_located_scores(self._weigh_parts)
+        known = [member.checked_on_ for member in members if hasattr(member, "checked_on_")]
+        longest = [one.longest for one in known if one.longest]
+        shares = [one.known for one in known if np.isfinite(one.known)]
+        self.checked_on_ = Familiarity(
+            min(longest, default=0), shares[0] if shares else float("nan")
+        )
+
+    def _known_words(self) -> frozenset[str] | None:
+        found = (m._known_words() for m in self.members_ if isinstance(m, CalibratedDecisions))
+        return next((words for words in found if words), None)
 
     def _readers(self) -> list[Any]:
         """Return the members as what codes fastest."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +40,16 @@ class CodedIncidents:
     rejects : pandas.DataFrame
         Rows of the source that could not be used.
     categories : list of str
+    unfamiliar : pandas.DataFrame
+        `incident_id`, `reason`: narratives unlike those that the model was checked on, in
+        ``length``, ``words`` or both. All their decisions are `review`.
     """
 
     coded: pd.DataFrame
     evidence: pd.DataFrame
     rejects: pd.DataFrame
     categories: list[str]
+    unfamiliar: pd.DataFrame = field(default_factory=lambda: _list_unfamiliar([], []))
 
     def wide(self) -> pd.DataFrame:
         """Return one row an incident: `<id>` 0/1, `<id>_probability`, `<id>_decision`."""
@@ -59,7 +63,7 @@ class CodedIncidents:
         return pd.DataFrame(columns)
 
     def write(self, folder: str | Path, *, format: str = "csv") -> list[Path]:
-        """Write `coded`, `evidence` and `rejects` into a folder and return the paths.
+        """Write `coded`, `evidence`, `rejects` and `unfamiliar` into a folder; return the paths.
 
         A column `passage` of `evidence`, where there is one, is text of the narratives: in a CSV
         file an apostrophe stands before what a spreadsheet would run as a formula.
@@ -69,6 +73,7 @@ class CodedIncidents:
         if format == "csv" and "passage" in evidence:
             evidence["passage"] = evidence["passage"].map(guard_formula)
         tables = {"coded": self.wide(), "evidence": evidence, "rejects": self.rejects.astype("str")}
+        tables["unfamiliar"] = self.unfamiliar
         return [write_table(table, folder / name, format=format) for name, table in tables.items()]
 
 
@@ -128,14 +133,24 @@ def code(
             if evidence:
                 found += _locate(coder, part, ids[low:], chunk >= model.thresholds_)
             bar.update(len(part))
+    decisions = model.decide(probabilities)
+    # What the model says of them was never checked.
+    reasons = model.find_unfamiliar(texts)
+    decisions[np.array(reasons, dtype=bool)] = "review"
     coded = tabulate(
         ids,
         categories,
         probabilities,
         probabilities >= model.thresholds_,
-        model.decide(probabilities),
+        decisions,
     )
-    return CodedIncidents(coded, pd.DataFrame(found, columns=EVIDENCE_COLUMNS), rejects, categories)
+    located = pd.DataFrame(found, columns=EVIDENCE_COLUMNS)
+    return CodedIncidents(coded, located, rejects, categories, _list_unfamiliar(ids, reasons))
+
+
+def _list_unfamiliar(ids: Sequence[str], reasons: Sequence[str]) -> pd.DataFrame:
+    rows = [(one, reason) for one, reason in zip(ids, reasons, strict=True) if reason]
+    return pd.DataFrame(rows, columns=["incident_id", "reason"], dtype="str")
 
 
 def read_coded(path: str | Path) -> pd.DataFrame:

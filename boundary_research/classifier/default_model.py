@@ -19,7 +19,7 @@ from boundary_research.corpus.bundled import Corpus, data_folder, load_corpus
 from boundary_research.corpus.contrasts import Contrasts, load_contrasts
 
 # A change in what these modules compute is a change of the model.
-_NGRAM_CODE = ("_calibrated_decisions", "model", "text")
+_NGRAM_CODE = ("_calibrated_decisions", "_familiarity", "model", "text")
 _ENCODER_CODE = (
     "_calibration",
     "_encoder_scoring",

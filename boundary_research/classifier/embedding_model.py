@@ -133,7 +133,7 @@ cv_probabilities_
             own = np.isin(row, train)
             coef, intercept = self._fit_rows_of(vectors[own], shows[own], weight[own])
             scores[test] = vectors[test] @ coef.T + intercept
-        self._calibrate_held_out(scores, labels)
+        self._calibrate_held_out(scores, labels, texts)
         for name, note in self.notes_.items():
             warnings.warn(f"category {name!r}: {note}", ThinCategoryWarning, stacklevel=2)
         return self

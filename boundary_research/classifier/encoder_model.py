@@ -230,7 +230,7 @@ cv_probabilities_
         self.notes_: dict[str, str] = {}
         self._install(training.export(network), tokenizer.definition)
         self.head_offset_ = network.offset.detach().numpy().astype(np.float64)
-        self._calibrate_held_out(scores, labels)
+        self._calibrate_held_out(scores, labels, texts)
         for name, note in self.notes_.items():
             warnings.warn(f"category {name!r}: {note}", ThinCategoryWarning, stacklevel=2)
         return self

@@ -183,7 +183,7 @@ class NarrativeClassifier(CalibratedDecisions):
         for train, test in folds:
             vectorizer, coef, intercept = self._fit_rows(counted, labels, train, passages)
             scores[test] = vectorizer.transform_counts(_take(counted, test)) @ coef.T + intercept
-        self._calibrate_held_out(scores, labels)
+        self._calibrate_held_out(scores, labels, texts)
         for name, note in self.notes_.items():
             warnings.warn(f"category {name!r}: {note}", ThinCategoryWarning, stacklevel=2)
         return self
@@ -243,6 +243,10 @@ class NarrativeClassifier(CalibratedDecisions):
         own = np.flatnonzero(np.isin(passages.row, rows))
         parts = vectorizer.transform_counts(_take(counted, len(labels) + own))
         return vectorizer, *self._fit_linear(features, labels[rows], parts, passages.shows[own])
+
+    def _known_words(self) -> frozenset[str] | None:
+        terms = getattr(self.vectorizer_, "vocabulary_", {}).get("words", ())
+        return frozenset(term for term in terms if " " not in term) or None
 
     def decision_function(self, texts: Sequence[str]) -> np.ndarray:
         """Return the uncalibrated scores, shape (n, k)."""

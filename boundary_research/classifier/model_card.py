@@ -81,6 +81,7 @@ def describe_model(
         f"{_method(model)}, with calibrated probabilities and a "
         "threshold for each category. `decide` says `review` where neither answer is safe enough.",
         *_guarantee(model),
+        *_reach(model),
         "## What it was trained on",
         f"{trained_on} The file holds {_contents(model)} and no narrative.",
         _markdown(_training_table(model)),
@@ -147,6 +148,18 @@ def _guarantee(model: NarrativeClassifier) -> list[str]:
     return [
         f"The limits of its decisions were set by risk control, not by the settings `precision` "
         f"and `miss_rate`. {describe_decisions(model)}"
+    ]
+
+
+def _reach(model: Any) -> list[str]:
+    """Say which narratives are unlike those that the model was checked on."""
+    checked_on = getattr(model, "checked_on_", None)
+    if checked_on is None or not checked_on.longest:
+        return []
+    unknown = "" if np.isnan(checked_on.known) else ", or with more than half of the words unknown"
+    return [
+        f"It was checked on narratives of up to {checked_on.longest} words. Longer ones{unknown} "
+        "are listed by `find_unfamiliar`, and `code` leaves all decisions on them to `review`."
     ]
 
 

@@ -11,7 +11,7 @@ from boundary_research._files import FORMATS, hash_file
 from boundary_research.study.manifest import MANIFEST
 
 COMMAND = "code"
-_TABLES = ("coded", "evidence", "rejects")
+_TABLES = ("coded", "evidence", "rejects", "unfamiliar")
 _REPORT = "report.html"
 _ELSEWHERE = "Give another folder with -o"
 

@@ -122,7 +122,9 @@ def list_software() -> str:
     return ", ".join(f"{name} {metadata.version(name)}" for name in names)
 
 
-def _decision_table(decisions: pd.DataFrame, codebook: Codebook | None) -> ReportTable:
+def _decision_table(
+    decisions: pd.DataFrame, codebook: Codebook | None, meaning: str
+) -> ReportTable:
     labels = {c.id: c.label for c in codebook} if codebook else {}
     rows = [
         [
@@ -140,8 +142,7 @@ def _decision_table(decisions: pd.DataFrame, codebook: Codebook | None) -> Repor
         rows,
         text_columns=("category",),
         name="decisions",
-        note="“coded 1” is the model's best guess. “present” and “absent” are decisions that held up in "
-        "cross-validation on the training narratives; “review” asks for a person.",
+        note=f"“coded 1” is the model's best guess. {meaning}",
     )
 
 
@@ -167,12 +168,29 @@ def _reading_section(coding: CodedIncidents, source: dict[str, str], format: str
     return read
 
 
+def _describe_unfamiliar(unfamiliar: pd.DataFrame, format: str) -> list[str]:
+    """Say how many narratives the model was not checked on the like of, and why."""
+    why = {
+        "length": "longer than any narrative that the model was checked on",
+        "words": "with more than half of the words unknown to it, as in another language",
+    }
+    counts = {name: int(unfamiliar["reason"].str.contains(name).sum()) for name in why}
+    told = [f"{count:,} {why[name]}" for name, count in counts.items() if count]
+    if not told:
+        return []
+    return [
+        f"Unlike what the model was checked on: {' and '.join(told)}. All their decisions are "
+        f"“review”; their ids are in unfamiliar.{format}. Read them, or train on narratives like them."
+    ]
+
+
 def write_coding_report(
     coding: CodedIncidents,
     folder: str | Path,
     *,
     source: dict[str, str],
     model_description: str,
+    decisions_description: str,
     codebook: Codebook | None = None,
     format: str = "csv",
 ) -> Path:
@@ -186,6 +204,8 @@ def write_coding_report(
         How the file was read (from `load_incidents`).
     model_description : str
         Which model coded, and what it was trained on.
+    decisions_description : str
+        What present, absent and review rest on (from `describe_decisions`).
     codebook : Codebook, optional
         For labels; a category that it lacks is shown by name.
     format : str
@@ -200,7 +220,8 @@ def write_coding_report(
         "coded",
         "What was coded",
         [Paragraph(model_description), Paragraph(ESTIMAND, "estimand")],
-        tables=[_decision_table(decisions, codebook)],
+        tables=[_decision_table(decisions, codebook, decisions_description)],
+        bullets=_describe_unfamiliar(coding.unfamiliar, format),
     )
     limits = Section(
         "limits",
@@ -219,6 +240,7 @@ def write_coding_report(
         ("incidents coded", f"{n:,}"),
         ("with at least one category", f"{some:,}"),
         ("with a category to review", f"{review:,}"),
+        ("unlike what the model was checked on", f"{len(coding.unfamiliar):,}"),
         ("rows set aside", f"{len(coding.rejects):,}"),
     ]
     page = render_report(Report("Coded incidents", [read, coded, limits], facts))
