@@ -156,7 +156,11 @@ def _reach(model: Any) -> list[str]:
     checked_on = getattr(model, "checked_on_", None)
     if checked_on is None or not checked_on.longest:
         return []
-    unknown = "" if np.isnan(checked_on.known) else ", or with more than half of the words unknown"
+    unknown = (
+        ""
+        if np.isnan(checked_on.known)
+        else ", or with less than half the usual share of words that it knows,"
+    )
     return [
         f"It was checked on narratives of up to {checked_on.longest} words. Longer ones{unknown} "
         "are listed by `find_unfamiliar`, and `code` leaves all decisions on them to `review`."

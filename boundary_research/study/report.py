@@ -172,7 +172,7 @@ def _describe_unfamiliar(unfamiliar: pd.DataFrame, format: str) -> list[str]:
     """Say how many narratives the model was not checked on the like of, and why."""
     why = {
         "length": "longer than any narrative that the model was checked on",
-        "words": "with more than half of the words unknown to it, as in another language",
+        "words": "with less than half the usual share of words that it knows, as in another language",
     }
     counts = {name: int(unfamiliar["reason"].str.contains(name).sum()) for name in why}
     told = [f"{count:,} {why[name]}" for name, count in counts.items() if count]
