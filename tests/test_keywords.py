@@ -22,6 +22,13 @@ def test_fitting_chooses_the_number_of_words_with_the_best_f1():
     assert coder.predict(texts)["gifts_favours"].tolist() == [False, True, True] * 4
 
 
+def test_text_is_no_code():
+    book = load_codebook()
+    codes = pd.DataFrame("no", index=range(3), columns=book.category_ids)
+    with pytest.raises(DataError, match="column 'dual_social'"):
+        KeywordCoder(book).fit(["a gift"] * 3, codes)
+
+
 def test_missing_category_is_named():
     with pytest.raises(DataError, match="'dual_social' not found"):
         KeywordCoder(load_codebook()).fit(["x"], pd.DataFrame({"a": [True]}))

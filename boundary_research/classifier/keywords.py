@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from boundary_research._checks import DataError
+from boundary_research.classifier._inputs import check_codes_of, check_texts
 from boundary_research.codebook.model import Codebook
 
 _WORD = re.compile(r"[a-z]{4,}")
@@ -72,13 +72,12 @@ class KeywordCoder:
 
     def fit(self, texts: Sequence[str], codes: pd.DataFrame) -> KeywordCoder:
         """Choose, for each category, how many words are needed for the best F1."""
-        missing = [name for name in self.words if name not in codes.columns]
-        if missing:
-            raise DataError(f"codes: column {missing[0]!r} not found.")
+        texts = check_texts(texts)
+        labels = check_codes_of(self.words, codes, len(texts))
         counts = self.count(texts)
         self.needed: dict[str, int] = {}
-        for name in self.words:
-            y, score = codes[name].to_numpy(dtype=bool), counts[name].to_numpy()
+        for name, y in zip(self.words, labels.T, strict=True):
+            score = counts[name].to_numpy()
             f1 = [
                 2 * (y & (score >= m)).sum() / max(y.sum() + (score >= m).sum(), 1)
                 for m in range(1, 6)
