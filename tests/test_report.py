@@ -443,7 +443,7 @@ def test_coding_report_counts_what_was_coded_and_set_aside(tmp_path):
         assert piece in page
     assert "<b>3</b>incidents coded" in page
     assert "<b>2</b>unlike what the model was checked on" in page
-    assert "2 longer than any narrative that the model was checked on and 1 with less" in page
+    assert "2 longer than any of those and 1 with less" in page
     assert "unfamiliar.csv" in page
     assert "<b>2</b>with at least one category" in page
     assert "<b>1</b>with a category to review" in page

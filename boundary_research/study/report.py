@@ -168,20 +168,22 @@ def _reading_section(coding: CodedIncidents, source: dict[str, str], format: str
     return read
 
 
-def _describe_unfamiliar(unfamiliar: pd.DataFrame, format: str) -> list[str]:
+def _describe_unfamiliar(unfamiliar: pd.DataFrame, format: str) -> list[Paragraph]:
     """Say how many narratives the model was not checked on the like of, and why."""
     why = {
-        "length": "longer than any narrative that the model was checked on",
+        "length": "longer than any of those",
         "words": "with less than half the usual share of words that it knows, as in another language",
     }
     counts = {name: int(unfamiliar["reason"].str.contains(name).sum()) for name in why}
     told = [f"{count:,} {why[name]}" for name, count in counts.items() if count]
     if not told:
         return []
-    return [
-        f"Unlike what the model was checked on: {' and '.join(told)}. All their decisions are "
-        f"“review”; their ids are in unfamiliar.{format}. Read them, or train on narratives like them."
-    ]
+    text = (
+        f"Some narratives are unlike those that the model was checked on: {' and '.join(told)}. All "
+        f"decisions on them are “review”; their ids are in unfamiliar.{format}. Read them, or train on "
+        f"narratives like them."
+    )
+    return [Paragraph(text)]
 
 
 def write_coding_report(
@@ -219,9 +221,12 @@ def write_coding_report(
     coded = Section(
         "coded",
         "What was coded",
-        [Paragraph(model_description), Paragraph(ESTIMAND, "estimand")],
+        [
+            Paragraph(model_description),
+            *_describe_unfamiliar(coding.unfamiliar, format),
+            Paragraph(ESTIMAND, "estimand"),
+        ],
         tables=[_decision_table(decisions, codebook, decisions_description)],
-        bullets=_describe_unfamiliar(coding.unfamiliar, format),
     )
     limits = Section(
         "limits",
