@@ -188,6 +188,15 @@ def test_no_planted_identifier_is_in_the_encoders_files(planted):
         assert not [p for p in planted if p.encode("utf-8") in content]
 
 
+def test_the_model_card_is_that_of_these_files():
+    card = (MODELS / "MODEL_CARD.md").read_text("utf-8")
+    assert "fictional" in card.splitlines()[2]
+    assert "no human coders" in card
+    for name in FILES:
+        digest = hashlib.sha256((MODELS / name).read_bytes()).hexdigest()
+        assert f"`{name}`, SHA-256 `{digest}`" in card
+
+
 def test_the_bundled_encoder_says_under_which_licence_it_is():
     assert "Apache License 2.0" in (MODELS / "README.md").read_text("utf-8")
     assert "Version 2.0, January 2004" in (MODELS / "LICENSE-APACHE").read_text("utf-8")
