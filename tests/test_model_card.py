@@ -44,6 +44,12 @@ def test_card_is_written_with_the_model_and_names_its_hash(model, tmp_path):
     assert np.allclose(loaded.predict_proba(TEXTS), model.predict_proba(TEXTS))
 
 
+def test_sentences_end_with_a_full_stop(model):
+    card = describe_model(model, name="x", trained_on="Made-up sentences")
+    assert "Made-up sentences. The file holds" in card
+    assert ".." not in card
+
+
 def test_without_metrics_the_card_says_so(model):
     assert "Not measured" in describe_model(model, name="x", trained_on="y.")
 

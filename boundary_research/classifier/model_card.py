@@ -83,7 +83,7 @@ def describe_model(
         *_guarantee(model),
         *_reach(model),
         "## What it was trained on",
-        f"{trained_on} The file holds {_contents(model)} and no narrative.",
+        f"{_end(trained_on)} The file holds {_contents(model)} and no narrative.",
         _markdown(_training_table(model)),
     ]
     if model.notes_:
@@ -94,7 +94,7 @@ def describe_model(
     else:
         check_columns(metrics.columns, METRIC_COLUMNS, source="metrics")
         parts += [
-            f"{measured_on} Estimates with 95% intervals.".strip(),
+            f"{_end(measured_on)} Estimates with 95% intervals.".strip(),
             _markdown(_metrics_table(metrics)),
         ]
     parts += ["## What it must not be used for", "\n".join(f"- {x}" for x in (*_LIMITS, *limits))]
@@ -149,6 +149,12 @@ def _guarantee(model: NarrativeClassifier) -> list[str]:
         f"The limits of its decisions were set by risk control, not by the settings `precision` "
         f"and `miss_rate`. {describe_decisions(model)}"
     ]
+
+
+def _end(text: str) -> str:
+    """Return a sentence with its full stop."""
+    text = text.strip()
+    return text if not text or text[-1] in ".!?" else f"{text}."
 
 
 def _reach(model: Any) -> list[str]:
