@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from boundary_research.classifier.evaluation import _bootstrap_weights, _metrics, evaluate
+from boundary_research.classifier._metrics import bootstrap_weights, compute_metrics
+from boundary_research.classifier.evaluation import evaluate
 
 METRICS = ("precision", "recall", "f1", "average_precision", "auc", "brier")
 _THRESHOLD, _OTHER_SEEDS = 0.35, 10_000_000
@@ -42,6 +43,7 @@ SCENARIOS = (
     Scenario(400, 0.2, 10),
     Scenario(400, 0.2, 20),
     Scenario(600, 0.2, 40),
+    Scenario(400, 0.05, 20, 1.5),
 )
 
 
@@ -121,8 +123,8 @@ def cover(
 def percentiles(drawn: Narratives, *, n_boot: int, random_state: int) -> np.ndarray:
     """Return percentile limits from the draws of `evaluate`, shape (2, metrics)."""
     codes, probabilities = drawn.codes[:, None], drawn.probabilities[:, None]
-    weights = _bootstrap_weights(len(codes), drawn.agency, n_boot, random_state)
-    values = _metrics(codes, probabilities, probabilities >= _THRESHOLD, weights)
+    weights = bootstrap_weights(len(codes), drawn.agency, n_boot, random_state)
+    values = compute_metrics(codes, probabilities, probabilities >= _THRESHOLD, weights)
     first = np.column_stack([values[name][:, 0] for name in METRICS])
     return np.nanquantile(first, [0.025, 0.975], axis=0)
 

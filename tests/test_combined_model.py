@@ -356,3 +356,15 @@ def test_pickled_for_another_process_it_leaves_narratives_behind(both):
     np.testing.assert_allclose(
         pickle.loads(data).predict_proba([TEXT]), both.predict_proba([TEXT]), rtol=0, atol=1e-12
     )
+
+
+def test_a_damaged_zip_is_refused_in_one_line(tmp_path):
+    file = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("combined.json", "{}")
+    content = file.read_bytes()
+    file.write_bytes(
+        content[:20] + b"x" + content[20:-22] + content[-22:].replace(b"\x00", b"\x01")
+    )
+    with pytest.raises(DataError, match="not a model of boundary_research"):
+        load_classifier(file)

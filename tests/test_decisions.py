@@ -91,7 +91,11 @@ def test_ids_keep_their_zeros_in_a_written_file(model, incidents, tmp_path):
         ("gift", None, "column 'gift' is missing in row 1"),
         ("gift", "maybe", "column 'gift' has values that are not yes or no in row 1"),
         ("gift_probability", "high", "column 'gift_probability' must hold numbers"),
-        ("gift_decision", "maybe", "gift_decision 'maybe' not found"),
+        (
+            "gift_decision",
+            "maybe",
+            "column 'gift_decision' is none of present, absent, review in row 1",
+        ),
     ],
 )
 def test_a_coded_file_that_was_changed_is_refused_by_column(tmp_path, column, value, said):

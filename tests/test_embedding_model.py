@@ -7,6 +7,7 @@ from sklearn.base import clone
 
 from boundary_research._checks import DataError
 from boundary_research.classifier import embedding_model
+from boundary_research.classifier.combined_model import load_classifier
 from boundary_research.classifier.decisions import code
 from boundary_research.classifier.embedding_model import EncoderClassifier
 from boundary_research.classifier.model import NarrativeClassifier, ThinCategoryWarning
@@ -118,7 +119,7 @@ def test_saved_without_the_encoder_and_loaded_with_it(fitted, small_codes, tmp_p
     linear = NarrativeClassifier().fit(*small_codes).save(tmp_path / "linear.npz")
     with pytest.raises(DataError, match="not an EncoderClassifier"):
         EncoderClassifier.load(linear, WordCounts())
-    with pytest.raises(DataError, match="not a model"):
+    with pytest.raises(DataError, match="needs its encoder"):
         NarrativeClassifier.load(path)
     later = EncoderClassifier.load(path)
     monkeypatch.setattr(embedding_model, "FILE_FORMAT", 2)
@@ -190,3 +191,9 @@ def test_a_clone_keeps_the_encoder(fitted):
     assert copy.encoder is fitted.encoder
     assert not hasattr(copy, "coef_")
     assert copy.get_params(deep=False) == fitted.get_params(deep=False)
+
+
+def test_a_file_without_its_encoder_is_not_loaded_as_another_model(fitted, tmp_path):
+    path = fitted.save(tmp_path / "model.npz")
+    with pytest.raises(DataError, match=r"EncoderClassifier, .*EncoderClassifier.load\(path, enc"):
+        load_classifier(path)

@@ -110,7 +110,7 @@ def test_a_narrative_coded_in_part_is_refused(small_codes):
 @given(st.integers(0, 10_000))
 def test_weighted_ranks_equal_scikit_learn(seed):
 
-    from boundary_research.classifier.evaluation import _ranked
+    from boundary_research.classifier._metrics import _ranked
 
     rng = np.random.default_rng(seed)
     n = int(rng.integers(4, 60))
@@ -229,3 +229,24 @@ def test_crossfit_refuses_rows_in_another_order_and_too_few_groups(small_codes):
         crossfit(NarrativeClassifier(), texts, codes, n_folds=1)
     with pytest.raises(DataError, match="of the groups with gold codes 1 remains to learn from"):
         crossfit(NarrativeClassifier(), texts, codes, groups=["a", "b"] * 20)
+
+
+def test_positives_of_one_group_tell_nothing_of_the_variance():
+    codes = pd.DataFrame({"a": np.arange(200) < 10})
+    agency = np.arange(200) // 10
+    p = np.where(codes, 0.6, 0.4) + np.linspace(-0.3, 0.3, 200)[:, None]
+    table = evaluate(codes, p, p > 0.5, groups=agency).set_index(["category", "metric"])
+    limits = table[["conf_low", "conf_high"]]
+    for metric in ("recall", "average_precision", "auc"):
+        assert limits.loc["a", metric].isna().all()
+    assert limits.loc["a", "precision"].notna().all()
+    assert limits.loc["a", "brier"].notna().all()
+
+
+def test_macro_is_missing_where_no_category_defines_it():
+    codes = pd.DataFrame({"a": [False] * 6, "b": [False] * 6})
+    p = np.full((6, 2), 0.2)
+    table = evaluate(codes, p, p > 0.5).set_index(["category", "metric"])
+    assert np.isnan(table.loc[("(macro)", "recall"), "estimate"])
+    with pytest.raises(DataError, match="at least 2, got 1"):
+        evaluate(codes, p, p > 0.5, n_boot=1)

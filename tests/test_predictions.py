@@ -70,7 +70,7 @@ def test_a_coded_file_of_this_package_is_read_as_such(tmp_path):
         (lambda t: t.assign(probability=[0.1, 1.2, 0.3, 0.4]), "from 0 to 1"),
         (lambda t: t.assign(probability=[0.1, None, 0.3, 0.4]), "not an absence"),
         (lambda t: t.drop(columns="probability"), "column 'probability' not found"),
-        (lambda t: t.assign(decision="maybe"), "Available: present, absent, review"),
+        (lambda t: t.assign(decision="maybe"), "is none of present, absent, review"),
         (lambda t: t.rename(columns={"incident_id": "id"}), "'incident_id' not found"),
         (lambda t: t.assign(incident_id=[None, "a", "b", "b"]), "missing in row 1"),
     ],

@@ -5,7 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from boundary_research import CombinedClassifier, DataError, NarrativeClassifier, load_classifier
+from boundary_research import (
+    CombinedClassifier,
+    DataError,
+    NarrativeClassifier,
+    code,
+    load_classifier,
+)
 from boundary_research.classifier.model_card import describe_model
 from boundary_research.classifier.risk_control import (
     bound_false_discoveries,
@@ -189,3 +195,21 @@ def test_the_card_states_the_guarantee(controlled, small_codes):
         card = describe_model(model, name="x", trained_on="y.")
         assert describe_decisions(model) in card
     assert "risk control" not in describe_model(plain, name="x", trained_on="y.")
+
+
+def test_what_code_calls_present_keeps_its_promise_though_unfamiliar_narratives_are_reviewed():
+    short = ["He lent money to the tenant.", "She never visited the family."]
+    codes = pd.DataFrame({"money": [True, False] * 10})
+    model = NarrativeClassifier().fit(short * 10, codes)
+    # Of the short ones most are wrong; the long ones, which are right, are never called present.
+    texts = [short[0]] * 20 + [short[0] * 3] * 180
+    truth = pd.DataFrame({"money": [True] * 8 + [False] * 12 + [True] * 180})
+    safer, limits = control_risk(model, texts, truth, false_discovery_rate=0.2, miss_rate=None)
+    assert np.isinf(limits["high"].item())
+    assert limits["n_review"].item() >= 180
+    incidents = pd.DataFrame({"incident_id": [str(i) for i in range(200)], "narrative": texts})
+    assert not (code(incidents, safer).coded["decision"] == "present").any()
+    # Without the wrong ones it may be called present.
+    right = pd.DataFrame({"money": [True] * 200})
+    _, limits = control_risk(model, [short[0]] * 200, right, false_discovery_rate=0.2)
+    assert limits["n_present"].item() == 200

@@ -52,8 +52,11 @@ def has_part(path: str | Path, name: str) -> bool:
     file = check_file(path, what="Model file")
     if not zipfile.is_zipfile(file):
         return False
-    with zipfile.ZipFile(file) as archive:
-        return name in archive.namelist()
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return name in archive.namelist()
+    except zipfile.BadZipFile:  # it begins as one and is damaged; whoever reads it will say so
+        return False
 
 
 @contextmanager

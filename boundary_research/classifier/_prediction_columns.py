@@ -7,7 +7,7 @@ import re
 import pandas as pd
 
 from boundary_research._checks import DataError, rows_text
-from boundary_research._tables import as_bool
+from boundary_research._tables import DECISIONS, as_bool
 
 _PERCENT = re.compile(r"\s*\d{1,3}([.,]\d+)?\s*%\s*")
 _DECIMAL_COMMA = re.compile(r"\s*[01]?,\d+\s*")
@@ -20,6 +20,17 @@ def refuse_gaps(values: pd.Series, column: str, *, source: str) -> None:
         raise DataError(
             f"{source}: column {column!r} is missing in {rows_text(_numbers(values[gaps]))}. "
             f"A gap is not an absence: fill it."
+        )
+
+
+def refuse_other_decisions(values: pd.Series, column: str, *, source: str) -> None:
+    """Raise a DataError that names the column and the rows whose cell is no decision."""
+    other = ~values.isin(DECISIONS).to_numpy()
+    if other.any():
+        # Not the cells: they may hold text of narratives.
+        raise DataError(
+            f"{source}: column {column!r} is none of {', '.join(DECISIONS)} in "
+            f"{rows_text(_numbers(values[other]))}. Correct the cells, or give another column."
         )
 
 

@@ -266,7 +266,6 @@ cv_probabilities_
         header = {
             "parameters": {name: getattr(self, name) for name in _PARAMETERS}
             | {"weights": self.shares_.tolist()},
-            "members": len(self.members_),
             **describe_state(self, _ARRAYS),
         }
         return write_combined_file(path, header, self.members_)

@@ -10,11 +10,15 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from boundary_research._checks import DataError, check_choice, check_columns, check_file
+from boundary_research._checks import DataError, check_columns, check_file
 from boundary_research._files import write_table
 from boundary_research._spreadsheets import guard_formula
-from boundary_research._tables import DECISIONS, as_bool, check_table
-from boundary_research.classifier._prediction_columns import read_probabilities, refuse_gaps
+from boundary_research._tables import as_bool, check_table
+from boundary_research.classifier._prediction_columns import (
+    read_probabilities,
+    refuse_gaps,
+    refuse_other_decisions,
+)
 from boundary_research.classifier.combined_model import CombinedClassifier
 from boundary_research.classifier.default_model import default_classifier
 from boundary_research.classifier.evidence import EVIDENCE_COLUMNS
@@ -210,8 +214,7 @@ def lengthen_coded(wide: pd.DataFrame, *, source: str) -> pd.DataFrame:
     for column in ("incident_id", *names, *probabilities, *decisions):
         refuse_gaps(wide[column], column, source=source)
     for column in decisions:
-        for value in wide[column].unique():
-            check_choice(value, DECISIONS, name=f"{source}: {column}")
+        refuse_other_decisions(wide[column], column, source=source)
     chances = [read_probabilities(wide[c], c, source=source).to_numpy() for c in probabilities]
     predicted = [as_bool(wide[name], source=source).to_numpy(bool) for name in names]
     return tabulate(

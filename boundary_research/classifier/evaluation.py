@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
-from boundary_research._checks import DataError, check_fraction, check_random_state
-from boundary_research._intervals import wilson_interval
+from boundary_research._checks import DataError, check_fraction
 from boundary_research.classifier._calibration import split_folds
 from boundary_research.classifier._inputs import (
     check_codes,
@@ -20,6 +19,13 @@ from boundary_research.classifier._inputs import (
     check_predicted,
     check_probabilities,
     check_texts,
+)
+from boundary_research.classifier._metrics import (
+    bootstrap_weights,
+    compute_metrics,
+    count_decisions,
+    count_units,
+    find_intervals,
 )
 from boundary_research.classifier._parameters import check_folds, check_whole
 from boundary_research.classifier.model import NarrativeClassifier
@@ -33,9 +39,6 @@ METRIC_COLUMNS = [
     "n_positive",
     "n_narratives",
 ]
-_COUNTED = ("precision", "recall", "f1")
-_RANKED = ("average_precision", "auc", "brier")
-_NO_VARIANCE = 1e-15
 
 
 class Crossfit(NamedTuple):
@@ -175,8 +178,10 @@ def evaluate(
 
     Intervals are Wilson's at the effective sample size v (1 - v) / variance of an estimate v
     (Franco, Little, Louis and Slud 2019, J Surv Stat Methodol 7:334-364), with the variance that a
-    bootstrap of narratives or groups finds, times g / (g - 1), and t with g - 1 degrees of freedom
-    for g units (for AUC and average precision at most as many as there are positives).
+    bootstrap of narratives or groups finds, times g / (g - 1), and t with g - 1 degrees of freedom,
+    where g units tell of it: the narratives (for AUC and average precision the positives), or the
+    groups that have any of the decisions in question. One such group tells nothing of the
+    variance, and the interval is missing.
     Percentiles of the same draws cover too seldom where groups are few
     (`benchmarks/evaluation_coverage.py`).
 
@@ -188,10 +193,9 @@ def evaluate(
         From 0 to 1. The columns of a DataFrame are taken by name; its index must be that of codes.
     predicted : bool array or DataFrame, shape (n, k)
     groups : sequence, length n, optional
-        The bootstrap draws whole groups (authors, agencies); single narratives by default. One
-        group tells nothing of the variance, and intervals are then missing.
+        The bootstrap draws whole groups (authors, agencies); single narratives by default.
     n_boot : int
-        Draws of the bootstrap that measures the variance; 0 leaves the intervals out.
+        Draws of the bootstrap that measures the variance, at least 2; 0 leaves intervals out.
 
     Returns
     -------
@@ -213,12 +217,14 @@ def evaluate(
     predicted = check_predicted(predicted, codes, categories)
     check_per_narrative(n, groups=groups)
     check_order(codes=codes, groups=groups)
-    check_whole(n_boot, name="n_boot", least=0)
+    if check_whole(n_boot, name="n_boot", least=0) == 1:
+        raise DataError("n_boot must be 0 or at least 2, got 1: one draw has no variance.")
     check_fraction(conf_level, name="conf_level")
-    point = _metrics(labels, probabilities, predicted, np.ones((1, n)))
-    weights = _bootstrap_weights(n, groups, n_boot, random_state)
-    drawn = _metrics(labels, probabilities, predicted, weights) if n_boot else {}
-    limits = _intervals(point, drawn, _sizes(labels, predicted), _count(groups, n), conf_level)
+    point = compute_metrics(labels, probabilities, predicted, np.ones((1, n)))
+    weights = bootstrap_weights(n, groups, n_boot, random_state)
+    drawn = compute_metrics(labels, probabilities, predicted, weights) if n_boot else {}
+    units = count_units(labels, predicted, groups)
+    limits = find_intervals(point, drawn, count_decisions(labels, predicted), units, conf_level)
     rows = []
     names = [*categories, "(micro)", "(macro)"]
     for j, name in enumerate(names):
@@ -231,118 +237,3 @@ def evaluate(
             positives = int(labels[:, j].sum()) if j < k else int(labels.sum())
             rows.append((name, metric, values[0, j], low, high, positives, n))
     return pd.DataFrame(rows, columns=METRIC_COLUMNS)
-
-
-def _sizes(labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    """Return of how many decisions or narratives each metric speaks, shape (k,) or (k + 2,)."""
-    real, called = labels.sum(axis=0), predicted.sum(axis=0)
-    decided = {"precision": called, "recall": real, "f1": called + real}
-    n = len(labels)
-    return {
-        name: np.append(count, [count.sum()] * 2).astype(float) for name, count in decided.items()
-    } | {
-        "average_precision": real.astype(float),
-        "auc": np.minimum(real, n - real).astype(float),
-        "brier": np.full(labels.shape[1], float(n)),
-    }
-
-
-def _count(groups: Sequence[Any] | None, n: int) -> int:
-    return n if groups is None else len({str(group) for group in groups})
-
-
-def _intervals(
-    point: dict[str, np.ndarray],
-    drawn: dict[str, np.ndarray],
-    sizes: dict[str, np.ndarray],
-    units: int,
-    conf_level: float,
-) -> dict[str, np.ndarray]:
-    """Return the limits of each metric, shape (2, k) or (2, k + 2); none for fewer than 2 units."""
-    limits = {}
-    for metric, draws in drawn.items() if units > 1 else ():
-        value = point[metric][0]
-        known = np.isfinite(draws)
-        # Draws without positives, say, define no recall.
-        mean = np.where(known, draws, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        spread = np.where(known, draws - mean, 0) ** 2
-        most = sizes[metric]
-        # What ranks positives among the others rests on the fewer of the two.
-        free = np.minimum(units, most) - 1 if metric in _RANKED else np.full(len(most), units - 1.0)
-        free = np.maximum(free, 1)
-        variance = spread.sum(axis=0) / np.maximum(known.sum(axis=0) - 1, 1) * (1 + 1 / free)
-        # Without variance all decisions were right, or all wrong: as many as there were count.
-        certain = variance < _NO_VARIANCE
-        size = np.where(certain, most, value * (1 - value) / np.where(certain, 1, variance))
-        if metric in _COUNTED:
-            size = np.minimum(size, most)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            low, high = wilson_interval(value, size, conf_level, df=free)
-        limits[metric] = np.where(np.isnan(value) | (size <= 0), np.nan, np.array([low, high]))
-    return limits
-
-
-def _bootstrap_weights(
-    n: int, groups: Sequence[Any] | None, n_boot: int, random_state: int
-) -> np.ndarray:
-    """Return how often each narrative is drawn, shape (n_boot, n)."""
-    rng = check_random_state(random_state)
-    owner = np.arange(n)
-    if groups is not None:
-        _, owner = np.unique(np.array([str(g) for g in groups]), return_inverse=True)
-    units = int(owner.max()) + 1
-    counts = rng.multinomial(units, np.full(units, 1 / units), size=n_boot)
-    return counts[:, owner].astype(float)
-
-
-def _counted(
-    labels: np.ndarray, predicted: np.ndarray, weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return precision, recall and F1 under each row of weights, shape (draws, k + 2)."""
-    hit = weights @ (labels & predicted)
-    called = weights @ predicted.astype(float)
-    real = weights @ labels.astype(float)
-    pooled = [np.column_stack([x, x.sum(axis=1)]) for x in (hit, called, real)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = pooled[0] / pooled[1]
-        recall = pooled[0] / pooled[2]
-        f1 = np.where(pooled[2] > 0, 2 * pooled[0] / (pooled[1] + pooled[2]), np.nan)
-
-    def with_macro(values: np.ndarray) -> np.ndarray:
-        some = np.isfinite(values[:, :-1])
-        total = np.where(some, values[:, :-1], 0).sum(axis=1)
-        macro = total / np.maximum(some.sum(axis=1), 1)
-        return np.column_stack([values, macro])
-
-    return {"precision": with_macro(precision), "recall": with_macro(recall), "f1": with_macro(f1)}
-
-
-def _metrics(
-    labels: np.ndarray, probabilities: np.ndarray, predicted: np.ndarray, weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return every metric under each row of weights, shape (draws, k or k + 2)."""
-    ranked = [_ranked(labels[:, j], probabilities[:, j], weights) for j in range(labels.shape[1])]
-    return _counted(labels, predicted, weights) | {
-        name: np.column_stack([column[name] for column in ranked]) for name in _RANKED
-    }
-
-
-def _ranked(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Return weighted average precision, AUC and Brier score of one category, shape (draws,).
-
-    Average precision is the sum of precision over the steps of recall; AUC the share of pairs of a
-    positive and a negative in the right order, ties counting half.
-    """
-    order = np.argsort(-p, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)  # of narratives that tie
-    real = np.cumsum((weights * y)[:, order], axis=1)[:, last]
-    called = np.cumsum(weights[:, order], axis=1)[:, last]
-    new = np.diff(real, prepend=0.0, axis=1)
-    wrong = np.diff(called - real, prepend=0.0, axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        precision = np.where(called > 0, real / called, 0.0)
-        average = (precision * new).sum(axis=1) / real[:, -1]
-        behind = (called - real)[:, -1:] - (called - real) + wrong / 2
-        auc = (new * behind).sum(axis=1) / (real[:, -1] * (called - real)[:, -1])
-        brier = weights @ (p - y) ** 2 / weights.sum(axis=1)
-    return {"average_precision": average, "auc": auc, "brier": brier}

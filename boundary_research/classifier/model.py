@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from boundary_research._checks import DataError
 from boundary_research.classifier import _calibration as calibration
 from boundary_research.classifier._calibrated_decisions import CalibratedDecisions
 from boundary_research.classifier._inputs import check_coded_texts, check_held_out, check_texts
@@ -277,6 +278,11 @@ class NarrativeClassifier(CalibratedDecisions):
         """
 
         def build(header: dict[str, Any], arrays: Any) -> NarrativeClassifier:
+            if "model" in header:  # which only a model without its encoder has
+                raise DataError(
+                    f"Model file {Path(path).name!r} holds an {header['model']}, which needs its "
+                    f"encoder. Load it with {header['model']}.load(path, encoder)."
+                )
             parameters: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value
                 for key, value in header["parameters"].items()

@@ -94,7 +94,7 @@ def describe_model(
     else:
         check_columns(metrics.columns, METRIC_COLUMNS, source="metrics")
         parts += [
-            f"{_end(measured_on)} Estimates with 95% intervals.".strip(),
+            f"{_end(measured_on)} Estimates with their intervals.".strip(),
             _markdown(_metrics_table(metrics)),
         ]
     parts += ["## What it must not be used for", "\n".join(f"- {x}" for x in (*_LIMITS, *limits))]

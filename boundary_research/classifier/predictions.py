@@ -17,11 +17,12 @@ from boundary_research._checks import (
     check_fraction,
     rows_text,
 )
-from boundary_research._tables import DECISIONS, as_bool, check_table
+from boundary_research._tables import as_bool, check_table
 from boundary_research.classifier._prediction_columns import (
     read_probabilities,
     read_yes_or_no,
     refuse_gaps,
+    refuse_other_decisions,
 )
 from boundary_research.classifier.decisions import is_coded, lengthen_coded
 from boundary_research.codebook.model import Codebook
@@ -283,8 +284,7 @@ def _complete(
         table["probability"] = read_probabilities(table["probability"], "probability", source=name)
     if "decision" in given:
         table["decision"] = table["decision"].astype(str).str.strip().str.lower()
-        for value in table["decision"].unique():
-            check_choice(value, DECISIONS, name=f"{name}: decision")
+        refuse_other_decisions(table["decision"], "decision", source=name)
     if "predicted" in given:
         table["predicted"] = as_bool(table["predicted"], source=name)
     elif "probability" in given:

@@ -105,7 +105,8 @@ def control_risk(
     come from narratives that the model has not seen, such as your double-coded random sample: for
     each category, and each with probability `confidence` over such samples, at most `miss_rate`
     of the narratives that have it are called absent, and at most `false_discovery_rate` of those
-    called present lack it. This holds for narratives drawn as the sample was.
+    called present lack it. This holds for narratives drawn as the sample was, as `code` decides on
+    them: those that `find_unfamiliar` names go to review.
 
     Parameters
     ----------
@@ -168,15 +169,18 @@ def control_risk(
     labels = check_codes_of(names, codes, len(narratives))
     check_order(texts=texts, codes=codes)
     probabilities = classifier.predict_proba(narratives)
+    # `code` calls these neither present nor absent.
+    unfamiliar = np.array(classifier.find_unfamiliar(narratives), dtype=bool)
     result = copy.copy(classifier)
     result.review_low_, result.review_high_ = _limits(
-        classifier, probabilities, labels, asked, confidence
+        classifier, probabilities, labels, unfamiliar, asked, confidence
     )
     promise = {"confidence": float(confidence), "n_narratives": len(narratives)}
     result.risk_control_ = getattr(classifier, "risk_control_", {}) | {
         name: {"rate": rate, **promise} for name, rate in asked.items()
     }
     decided = result.decide(probabilities)
+    decided[unfamiliar] = "review"
     limits = pd.DataFrame(
         {
             "category": names,
@@ -193,17 +197,26 @@ def _limits(
     classifier: NarrativeClassifier,
     probabilities: np.ndarray,
     labels: np.ndarray,
+    unfamiliar: np.ndarray,
     asked: dict[str, float],
     confidence: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return below what is called absent and from what on present, each of shape (k,)."""
+    """Return below what is called absent and from what on present, each of shape (k,).
+
+    Misses are counted among all narratives, for those that are reviewed instead are no misses;
+    false discoveries among the familiar ones, for only they are called present.
+    """
     low, high = classifier.review_low_.copy(), classifier.review_high_.copy()
     for j, threshold in enumerate(classifier.thresholds_.tolist()):
         p, y = probabilities[:, j], labels[:, j]
         if "false_discovery_rate" in asked:
             rate = asked["false_discovery_rate"]
             high[j] = bound_false_discoveries(
-                p, y, false_discovery_rate=rate, confidence=confidence, lowest=threshold
+                p[~unfamiliar],
+                y[~unfamiliar],
+                false_discovery_rate=rate,
+                confidence=confidence,
+                lowest=threshold,
             )
         if "miss_rate" in asked:
             bound = bound_misses(p, y, miss_rate=asked["miss_rate"], confidence=confidence)

@@ -87,7 +87,10 @@ def _find_problem(folder: Path, held: list[str], manifest: dict[str, Any], incid
         source = manifest["inputs"]["incidents"]
         name, sha256, written = source["file"], source["sha256"], dict(manifest["outputs"])
     except (KeyError, TypeError, ValueError):
-        return f"holds {', '.join(held)}, and no manifest says that they are codes of this file"
+        return (
+            f"holds {', '.join(held)}, and no manifest says that they are codes of this file (was "
+            f"an earlier run interrupted?)"
+        )
     if sha256 != hash_file(incidents):
         if name == incidents.name:
             return f"holds the codes of another file, or an earlier state, of {name!r}"
