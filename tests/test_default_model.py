@@ -188,6 +188,13 @@ def test_no_planted_identifier_is_in_the_encoders_files(planted):
         assert not [p for p in planted if p.encode("utf-8") in content]
 
 
+def test_the_network_does_not_say_where_it_was_made():
+    with zipfile.ZipFile(MODELS / "encoder.zip") as archive:
+        network = archive.read("model.onnx")
+    for trace in (b"site-packages", b'File "', b".py", b"/home", b"/tmp"):
+        assert trace not in network
+
+
 def test_the_model_card_is_that_of_these_files():
     card = (MODELS / "MODEL_CARD.md").read_text("utf-8")
     assert "fictional" in card.splitlines()[2]

@@ -533,6 +533,11 @@ def test_losses_are_those_of_their_definition(trained):
     assert alone.item() == 0
 
 
+def test_an_exported_network_does_not_say_where_it_was_made(trained):
+    for trace in (b"site-packages", b'File "', b".py", str(trained[0].folder).encode()):
+        assert trace not in trained[0].model.onnx_
+
+
 def test_exported_states_are_those_of_the_encoder_at_three_depths(trained):
     import torch
 

@@ -1,4 +1,4 @@
-"""Quantisation: an exported encoder with weights of eight bits (needs onnx)."""
+"""What is done to an exported network: weights of eight bits, no traces (needs onnx)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,26 @@ from boundary_research._checks import DataError
 
 _FEWEST = 1024  # smaller tables are not worth a scale
 _LARGEST = 127
+
+
+def leave_out_origins(onnx: bytes) -> bytes:
+    """Return the same network without what the exporter notes of where it comes from.
+
+    It notes, for every step, which line of which file on which machine made it; folders have the
+    names of people.
+
+    Raises
+    ------
+    DataError
+        If onnx is not installed.
+    """
+    model = _import_onnx().load_from_string(onnx)
+    graph = model.graph
+    parts = [model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output]
+    for part in [*parts, *graph.initializer, *model.functions]:
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return bytes(model.SerializeToString())
 
 
 def store_small(onnx: bytes) -> bytes:

@@ -175,6 +175,8 @@ def export(model: ScoringEncoder) -> bytes:
     """Return the model as ONNX: input_ids and attention_mask to scores and states, any length."""
     import warnings
 
+    from boundary_research.classifier._encoder_quantization import leave_out_origins
+
     file = io.BytesIO()
     # Two tensors: the exporter takes one that is passed twice for one input.
     ids, mask = (torch.ones((2, 9), dtype=torch.int64) for _ in range(2))
@@ -191,7 +193,7 @@ def export(model: ScoringEncoder) -> bytes:
             verbose=False,
         )
         program.save(file)
-    return file.getvalue()
+    return leave_out_origins(file.getvalue())
 
 
 def _check_length(encoder: nn.Module, examples: Examples) -> None:
